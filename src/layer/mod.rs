@@ -1,0 +1,2 @@
+//! From a layer's tar to objects and trees.
+pub mod sink;

@@ -1,0 +1,10 @@
+#![doc = "Atomic, numbered deployments of a Linux system from bootable OCI images."]
+
+pub mod digest;
+pub mod env;
+pub mod fsx;
+pub mod layer;
+pub mod names;
+pub mod oci;
+pub mod progress;
+pub mod repo;
