@@ -5,15 +5,23 @@
 //!                                      --open_blob--> bytes, checked by a VerifyingReader
 //! ```
 
+#[cfg(feature = "registry")]
+mod auth;
+#[cfg(feature = "registry")]
+mod certs;
 pub mod compress;
 mod docker_archive;
 mod error;
 mod files;
+#[cfg(feature = "registry")]
+mod host_files;
 mod layout;
 pub mod limits;
 pub mod manifest;
 pub mod platform;
 mod reference;
+#[cfg(feature = "registry")]
+mod registries_conf;
 mod resolve;
 pub mod source;
 pub mod verify;
