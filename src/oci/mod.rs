@@ -22,6 +22,8 @@ pub mod platform;
 mod reference;
 #[cfg(feature = "registry")]
 mod registries_conf;
+#[cfg(feature = "registry")]
+pub mod registry;
 mod resolve;
 pub mod source;
 pub mod verify;
@@ -53,6 +55,12 @@ pub fn open(reference: &ImageReference, env: &Env) -> Result<Box<dyn ImageSource
     })
 }
 
+#[cfg(feature = "registry")]
+fn open_registry(reference: &ImageReference, env: &Env) -> Result<Box<dyn ImageSource>> {
+    Ok(Box::new(registry::RegistrySource::new(reference, env)?))
+}
+
+#[cfg(not(feature = "registry"))]
 fn open_registry(reference: &ImageReference, _env: &Env) -> Result<Box<dyn ImageSource>> {
     Err(Error::incompatible(reference.to_string(), "this build cannot reach registries"))
 }
