@@ -18,3 +18,27 @@ pub trait ObjectSink {
         content: &mut dyn Read,
     ) -> repo::Result<ObjectId>;
 }
+
+impl ObjectSink for repo::ObjectWriter<'_> {
+    fn store(
+        &mut self,
+        meta: &Meta,
+        mtime: Mtime,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> repo::Result<ObjectId> {
+        repo::ObjectWriter::store(self, meta, mtime, size, content)
+    }
+}
+
+impl ObjectSink for repo::Repair<'_> {
+    fn store(
+        &mut self,
+        meta: &Meta,
+        mtime: Mtime,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> repo::Result<ObjectId> {
+        repo::Repair::store(self, meta, mtime, size, content)
+    }
+}

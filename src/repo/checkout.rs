@@ -42,6 +42,15 @@ pub struct CheckoutOptions {
     pub skip: Vec<ImagePath>,
 }
 
+impl CheckoutOptions {
+    /// True for the paths from `top` down that a checkout makes.
+    pub(super) fn wants(&self, top: &ImagePath, path: &ImagePath) -> bool {
+        (path == top || path.is_below(top))
+            && !self.skip.iter().any(|s| path == s || path.is_below(s))
+            && !self.hollow.iter().any(|s| path.is_below(s))
+    }
+}
+
 /// What a checkout made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CheckoutStats {
@@ -70,7 +79,7 @@ impl Repo {
     ) -> Result<CheckoutStats> {
         let checkout =
             Checkout { repo: self, top, dest, options, counts: Counts::default(), relinking: Mutex::new(()) };
-        let wanted: Vec<&TreeEntry> = entries.iter().filter(|e| checkout.wants(&e.path)).collect();
+        let wanted: Vec<&TreeEntry> = entries.iter().filter(|e| options.wants(top, &e.path)).collect();
         checkout.make_directories(&wanted)?;
         checkout.make_files(&wanted)?;
         checkout.finish_directories(&wanted)?;
@@ -116,18 +125,6 @@ fn add(count: &AtomicU64, n: u64) {
 }
 
 impl Checkout<'_> {
-    fn wants(&self, path: &ImagePath) -> bool {
-        (path == self.top || path.is_below(self.top))
-            && !self.options.skip.iter().any(|s| path == s || path.is_below(s))
-            && !self.options.hollow.iter().any(|s| path.is_below(s))
-    }
-
-    /// A path below `top` as the kernel takes it, relative to `dest`; empty for `top` itself.
-    fn relative<'p>(&self, path: &'p ImagePath) -> &'p [u8] {
-        let bytes = &path.as_bytes()[self.top.as_bytes().len()..];
-        bytes.strip_prefix(b"/").unwrap_or(bytes)
-    }
-
     fn make_directories(&self, entries: &[&TreeEntry]) -> Result<()> {
         let mut place = Place::new(self);
         for entry in entries.iter().filter(|e| e.node.is_directory() && e.path != *self.top) {
@@ -285,7 +282,7 @@ impl Checkout<'_> {
     }
 
     fn finish_directory(&self, entry: &TreeEntry) -> io::Result<()> {
-        let path = match self.relative(&entry.path) {
+        let path = match self.top.strip_from(&entry.path) {
             b"" => &b"."[..],
             path => path,
         };
@@ -329,7 +326,7 @@ impl<'a> Place<'a> {
         path: &ImagePath,
         act: impl FnOnce(&OwnedFd, &CString) -> io::Result<T>,
     ) -> io::Result<T> {
-        let relative = self.checkout.relative(path);
+        let relative = self.checkout.top.strip_from(path);
         let (parent, name) = match relative.iter().rposition(|b| *b == b'/') {
             Some(slash) => (&relative[..slash], &relative[slash + 1..]),
             None => (&b""[..], relative),

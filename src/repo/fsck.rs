@@ -248,23 +248,26 @@ impl Repo {
     /// The metadata that trees and layers expect of some objects.
     pub(super) fn expected_meta(&self, wanted: &HashSet<ObjectId>) -> HashMap<ObjectId, Meta> {
         let mut metas = HashMap::new();
-        let mut take = |node: &Node, meta: &Meta| {
+        self.visit_nodes(|node, meta| {
             if let Some(object) = object_of(node).filter(|o| wanted.contains(o)) {
                 metas.entry(object).or_insert_with(|| meta.clone());
             }
-        };
-        // What cannot be read has been reported already.
+        });
+        metas
+    }
+
+    /// Shows every inode of every tree and layer that can be read; what cannot has been reported already.
+    pub(super) fn visit_nodes(&self, mut visit: impl FnMut(&Node, &Meta)) {
         for tree in self.tree_ids().unwrap_or_default().iter().filter_map(|id| self.read_tree(id).ok()) {
-            tree.entries().iter().for_each(|e| take(&e.node, &e.meta));
+            tree.entries().iter().for_each(|e| visit(&e.node, &e.meta));
         }
         for layer in self.layer_ids().unwrap_or_default().iter().filter_map(|id| self.read_layer(id).ok()) {
             for (_, change) in &layer.changes {
                 if let Change::Set { meta, node, .. } = change {
-                    take(node, meta);
+                    visit(node, meta);
                 }
             }
         }
-        metas
     }
 
     fn find_affected(&self, report: &mut FsckReport) {

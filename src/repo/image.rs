@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Result};
 use crate::digest::{Sha256, TreeId};
 
-pub(super) const VERSION: u32 = 1;
-
 /// An image whose root file system is in the store. Everything it names is durable before it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +29,9 @@ pub struct ImageRecord {
 }
 
 impl ImageRecord {
+    /// The newest format version; what this build writes.
+    pub const VERSION: u32 = 1;
+
     pub(super) fn parse(bytes: &[u8], expected: &Sha256, object: impl Fn() -> String) -> Result<Self> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -38,10 +39,13 @@ impl ImageRecord {
         }
         let damaged = |reason: String| Error::Corrupt { object: object(), reason };
         let Versioned { version } = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
-        if version > VERSION {
+        if version > Self::VERSION {
             return Err(Error::Incompatible {
                 what: object(),
-                reason: format!("format version {version} is newer than {VERSION}, the newest known here"),
+                reason: format!(
+                    "format version {version} is newer than {}, the newest known here",
+                    Self::VERSION
+                ),
             });
         }
         let record: Self = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
