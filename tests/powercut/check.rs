@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cut::{Kept, PowerCut};
 use crate::device::{LoopDevice, Mounted};
 use crate::record::Recording;
-use crate::replay::{Disk, Kept, PowerCut};
+use crate::replay::Disk;
 
 /// What runs while the power goes, and what must hold afterwards.
 pub trait Workload: Sync {
@@ -123,7 +124,7 @@ pub fn check_states(recording: &Recording, workload: &dyn Workload, cuts: &[Powe
 
     let mut broken = broken.into_inner().expect("no thread panics with the lock");
     broken.sort_by_key(|broken| (broken.cut.flushed, broken.cut.end));
-    let boundaries = cuts.iter().filter(|cut| cut.kept == Kept::Nothing || cut.flushed == cut.end).count();
+    let boundaries = cuts.iter().filter(|cut| cut.kept == Kept::Nothing).count();
     Ok(Outcome { states: cuts.len(), boundaries, broken, elapsed: started.elapsed() })
 }
 

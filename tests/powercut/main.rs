@@ -1,8 +1,8 @@
 //! Power cuts: what is left on a real ext4 when the power goes at any moment of a command.
 //!
 //! 1. [`record`]: the commands run on an ext4 whose block device logs every write and every flush ([`device`]).
-//! 2. [`replay`]: from the log come the disks that a power cut could have left: at each flush, and with any part of
-//!    the writes after it.
+//! 2. [`cut`], [`replay`]: from the log come the disks that a power cut could have left: at each flush, and with
+//!    any part of the writes after it.
 //! 3. [`check`]: each of them is mounted (ext4 replays its journal), checked, the interrupted command runs again,
 //!    and the result is checked. Nothing is booted: hundreds of states take seconds.
 //!
@@ -16,6 +16,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod check;
+mod cut;
 mod device;
 mod log;
 mod record;
@@ -58,7 +59,7 @@ fn from_environment(name: &str, default: u64) -> u64 {
 
 fn cut_power(workload: &mut dyn Workload, neighbour: Neighbour, states: usize) -> Result<Outcome> {
     let recording = record(workload, neighbour)?;
-    let cuts = replay::cuts(&recording.log, states, from_environment("REROOT_POWERCUT_SEED", 1));
+    let cuts = cut::cuts(&recording.log, states, from_environment("REROOT_POWERCUT_SEED", 1));
     check_states(&recording, workload, &cuts)
 }
 
@@ -85,5 +86,20 @@ fn every_known_mistake_of_an_updater_is_found() {
         say(&format!("{mistake:?}: {outcome}"));
         let broken = outcome.broken.first().unwrap_or_else(|| panic!("{mistake:?} was not found"));
         say(&format!("  such as: {broken}"));
+    }
+}
+
+mod store;
+#[test]
+fn the_store_survives_every_power_cut() {
+    let Some(_turn) = turn("the_store_survives_every_power_cut") else { return };
+    for neighbour in [Neighbour::Quiet, Neighbour::Busy] {
+        let outcome =
+            cut_power(&mut store::Store, neighbour, from_environment("REROOT_POWERCUT_STATES", 200) as usize)
+                .unwrap();
+        say(&format!("the store, {neighbour:?}: {outcome}"));
+        for broken in outcome.broken.iter().take(10) {
+            say(&format!("  such as: {broken}"));
+        }
     }
 }

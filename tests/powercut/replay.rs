@@ -1,82 +1,18 @@
-//! Disks as a power cut would leave them.
-//!
-//! A disk may lose any write that no flush has covered yet, and may have done them in any order. So the states of a
-//! cut are: all operations up to some flush, and any subset of those sent between it and the cut.
-//! [`cuts`] picks states, [`Disk`] makes them.
+//! Disks as a power cut would leave them, made from a log.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::SeekFrom;
 
-use crate::log::{Log, Op};
+use crate::cut::{PAGE, PowerCut, pieces, survivors};
+use crate::log::Log;
 
-/// The unit in which torn writes reach the disk, and in which disks are compared.
-const PAGE: u64 = 4096;
 type Page = Box<[u8; PAGE as usize]>;
-
-/// What happens to the writes after the last flush.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kept {
-    /// All are lost: the state at the flush.
-    Nothing,
-    /// All made it: a prefix of the log.
-    All,
-    /// Each write is kept or lost as a whole, by the toss of a coin.
-    Writes { seed: u64 },
-    /// Each 4 KiB of each write is kept or lost by itself.
-    Pages { seed: u64 },
-}
-
-/// A moment at which the power goes, and what the disk makes of it.
-///
-/// Everything before operation `flushed` is on disk, nothing from `end` on was ever sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PowerCut {
-    pub flushed: usize,
-    pub end: usize,
-    pub kept: Kept,
-}
-
-/// Picks `count` cuts of `log`, in the order of the log: every flush boundary if `count` allows it (else evenly
-/// spread ones for half of `count`), the rest spread evenly over the lossy states between the flushes.
-pub fn cuts(log: &Log, count: usize, seed: u64) -> Vec<PowerCut> {
-    let epochs = log.epochs();
-    if epochs.is_empty() || count == 0 {
-        return Vec::new();
-    }
-    let mut random = Random(seed);
-    // The last flush is the end of an epoch that has no writes after it: the full log.
-    let full = PowerCut { flushed: log.ops().len(), end: log.ops().len(), kept: Kept::All };
-    let mut boundaries: Vec<_> = epochs
-        .iter()
-        .map(|epoch| PowerCut { flushed: epoch.start, end: epoch.end, kept: Kept::Nothing })
-        .collect();
-    boundaries.push(full);
-
-    let wanted = if boundaries.len() <= count { boundaries.len() } else { count.div_ceil(2) };
-    let mut cuts: Vec<_> = (0..wanted).map(|n| boundaries[n * boundaries.len() / wanted]).collect();
-    let lossy = count - wanted;
-    for n in 0..lossy {
-        let epoch = &epochs[n * epochs.len() / lossy];
-        let end = epoch.start + 1 + random.below(epoch.len());
-        let seed = random.next();
-        let kept = match n % 3 {
-            0 => Kept::Writes { seed },
-            1 => Kept::Pages { seed },
-            _ => Kept::All,
-        };
-        // Half of the coin tosses are over everything that was sent before the next flush.
-        let end = if kept != Kept::All && seed & 1 == 0 { epoch.end } else { end };
-        cuts.push(PowerCut { flushed: epoch.start, end, kept });
-    }
-    cuts.sort_by_key(|cut| (cut.flushed, cut.end, cut.kept));
-    cuts.dedup();
-    cuts
-}
 
 /// A disk image in a file, which a loop device may show to the kernel, and what it should hold in memory.
 ///
@@ -106,24 +42,8 @@ impl Disk {
     /// Makes the file what the disk holds after `cut`, which must not lie before an earlier one.
     pub fn cut(&mut self, log: &Log, cut: &PowerCut) -> Result<()> {
         self.advance(log, cut.flushed)?;
-        let mut random = Random(match cut.kept {
-            Kept::Writes { seed } | Kept::Pages { seed } => seed,
-            Kept::Nothing | Kept::All => 0,
-        });
-        for logged in &log.ops()[cut.flushed..cut.end] {
-            let durable = matches!(logged.op, Op::Write { durable: true, .. });
-            for (at, bytes) in pieces(log, &logged.op) {
-                let keep = match cut.kept {
-                    Kept::Nothing => false,
-                    Kept::All => true,
-                    Kept::Writes { .. } => random.peek(),
-                    Kept::Pages { .. } => random.coin(),
-                };
-                if keep || durable {
-                    self.file.write_all_at(bytes, at).context("writing the disk image")?;
-                }
-            }
-            random.coin();
+        for survivor in survivors(log, cut) {
+            self.file.write_all_at(survivor.bytes, survivor.at).context("writing the disk image")?;
         }
         Ok(())
     }
@@ -198,7 +118,7 @@ impl Disk {
     }
 
     /// Writes the pages that belong into a hole of the file.
-    fn fill(&self, hole: std::ops::Range<u64>) -> Result<usize> {
+    fn fill(&self, hole: Range<u64>) -> Result<usize> {
         let mut filled = 0;
         for (&at, page) in self.pages.range(hole) {
             self.file.write_all_at(&**page, at)?;
@@ -206,26 +126,6 @@ impl Disk {
         }
         Ok(filled)
     }
-}
-
-/// What `op` writes, cut at page borders.
-fn pieces<'a>(log: &'a Log, op: &'a Op) -> impl Iterator<Item = (u64, &'a [u8])> {
-    static ZERO: [u8; PAGE as usize] = [0; PAGE as usize];
-    let (start, end, data) = match op {
-        Op::Write { at, data, .. } => (*at, at + data.len() as u64, Some(log.data(data))),
-        Op::Clear { at, len } => (*at, at + len, None),
-        Op::Flush => (0, 0, None),
-    };
-    let mut at = start;
-    std::iter::from_fn(move || {
-        let piece = at;
-        at = end.min(piece - piece % PAGE + PAGE);
-        let bytes = match data {
-            Some(data) => &data[(piece - start) as usize..(at - start) as usize],
-            None => &ZERO[..(at - piece) as usize],
-        };
-        (piece < end).then_some((piece, bytes))
-    })
 }
 
 fn read_pages(file: &File, size: u64) -> Result<BTreeMap<u64, Page>> {
@@ -261,38 +161,10 @@ fn data_extents(file: &File, size: u64) -> Result<Vec<(u64, u64)>> {
     Ok(extents)
 }
 
-/// SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>): small, seedable, good enough for coins.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.mixed()
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn coin(&mut self) -> bool {
-        self.next() & 1 == 1
-    }
-
-    /// The coin as it fell last.
-    fn peek(&self) -> bool {
-        self.mixed() & 1 == 1
-    }
-
-    fn mixed(&self) -> u64 {
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cut::Kept;
     use crate::log::tests::LogBuilder;
 
     /// A disk of 4 pages of zeroes in a directory of its own.
@@ -432,23 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn cuts_hold_every_boundary_and_are_in_the_order_of_the_log() {
+    fn no_two_cuts_leave_the_same_disk() {
         let log = log_of_two_epochs();
-        let cuts = cuts(&log, 30, 1);
-        assert!(cuts.is_sorted_by_key(|cut| cut.flushed));
-        for (flushed, end, kept) in [(0, 2, Kept::Nothing), (3, 6, Kept::Nothing), (7, 7, Kept::All)] {
-            assert!(cuts.contains(&PowerCut { flushed, end, kept }), "{flushed}..{end}");
+        let mut disks = std::collections::HashSet::new();
+        let cuts = crate::cut::cuts(&log, 50, 1);
+        for cut in &cuts {
+            let (_dir, mut disk) = blank_disk();
+            disk.cut(&log, cut).unwrap();
+            assert!(disks.insert(sectors(&disk)), "{cut:?}");
         }
-        assert!(cuts.iter().any(|cut| matches!(cut.kept, Kept::Writes { .. })));
-        assert!(cuts.iter().any(|cut| matches!(cut.kept, Kept::Pages { .. })));
-        assert!(cuts.iter().all(|cut| cut.flushed <= cut.end && cut.end <= log.ops().len()));
-    }
-
-    #[test]
-    fn few_cuts_are_spread_over_the_whole_log() {
-        let log = (0..100).fold(LogBuilder::default(), |log, n| log.write(n % 8, 1).flush()).log();
-        let cuts = cuts(&log, 10, 1);
-        assert_eq!(cuts.len(), 10);
-        assert!(cuts[9].flushed > 150, "{:?}", cuts[9]);
+        // Two subsets of the first two writes besides none and all, six of the three others, three boundaries.
+        assert_eq!(cuts.len(), 11);
     }
 }
