@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::cut::{Kept, PowerCut};
-use crate::device::{LoopDevice, Mounted};
+use crate::device::LoopDevice;
+use crate::filesystem::Filesystem;
 use crate::record::Recording;
 use crate::replay::Disk;
 
@@ -153,7 +154,7 @@ impl Bench {
         step: usize,
     ) -> Result<Result<(), String>> {
         self.disk.cut(&recording.log, cut)?;
-        let verdict = self.judge(workload, recording.steps_done(cut.end), step);
+        let verdict = self.judge(recording.filesystem, workload, recording.steps_done(cut.end), step);
         self.disk.restore()?;
         if let (Err(_), Some(directory)) = (&verdict, std::env::var_os("REROOT_POWERCUT_KEEP")) {
             let name = format!("step-{step}-flushed-{}-end-{}.img", cut.flushed, cut.end);
@@ -164,8 +165,8 @@ impl Bench {
         Ok(verdict.map_err(|error| format!("{error:#}")))
     }
 
-    fn judge(&self, workload: &dyn Workload, done: usize, step: usize) -> Result<()> {
-        let mounted = Mounted::ext4(self.device.path(), &self.point, "").context("after the power cut")?;
+    fn judge(&self, filesystem: Filesystem, workload: &dyn Workload, done: usize, step: usize) -> Result<()> {
+        let mounted = filesystem.mount(self.device.path(), &self.point).context("after the power cut")?;
         workload.check(&self.point, done).context("after the power cut")?;
         workload.run(step, &self.point).context("running it again")?;
         workload.check_finished(&self.point, step + 1).context("after running it again")?;

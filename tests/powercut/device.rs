@@ -1,8 +1,8 @@
-//! A block device that logs, and what is needed around it: a scratch directory, loop devices, mounts.
+//! A block device that logs, and what is needed around it: a scratch directory and loop devices.
 //!
 //! ```text
-//! ext4 on /dev/loopN -> export.img (FUSE) -> qemu-storage-daemon -> disk.img
-//!                                                               \-> log.img
+//! file system on /dev/loopN -> export.img (FUSE) -> qemu-storage-daemon -> disk.img
+//!                                                                      \-> log.img
 //! ```
 //! Every value cleans up when it is dropped, also while panicking. What a killed test run leaves behind, the next
 //! one sweeps away: scratch directories carry the process id of their owner.
@@ -15,13 +15,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal};
 
 use crate::log::Log;
 
 const DAEMON: &str = "qemu-storage-daemon";
-const TOOLS: [&str; 5] = [DAEMON, "losetup", "mkfs.ext4", "setpriv", "timeout"];
+const TOOLS: [&str; 4] = [DAEMON, "losetup", "setpriv", "timeout"];
 const SCRATCH_PREFIX: &str = "reroot-powercut.";
 /// Base, log, final image and the working copies of all threads.
 const SCRATCH_BYTES: u64 = 1 << 30;
@@ -43,11 +43,7 @@ pub fn obstacle() -> Option<String> {
             return Some(format!("{device}: {error}"));
         }
     }
-    if !fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("\text4\n") {
-        return Some("the kernel has no ext4".into());
-    }
-    let found = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
-    if let Some(missing) = TOOLS.into_iter().find(|tool| !found(tool)) {
+    if let Some(missing) = TOOLS.into_iter().find(|tool| !installed(tool)) {
         return Some(format!("{missing} is not installed"));
     }
     match tool(DAEMON, &["--help"]) {
@@ -55,6 +51,10 @@ pub fn obstacle() -> Option<String> {
         Ok(_) => Some(format!("{DAEMON} is built without FUSE exports")),
         Err(error) => Some(format!("{error:#}")),
     }
+}
+
+pub fn installed(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok()
 }
 
 /// Runs a program with a time limit and returns what it printed.
@@ -99,17 +99,6 @@ impl Scratch {
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.join(name);
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
-        Ok(path)
-    }
-
-    /// Makes an image with an empty ext4. Nothing is left for the kernel to initialise later, so that the log holds
-    /// the workload's writes only; the small journal keeps the disk dense.
-    pub fn ext4_image(&self, name: &str, size: u64) -> Result<PathBuf> {
-        let path = self.join(name);
-        File::create_new(&path)?.set_len(size)?;
-        let text = path.to_str().context("scratch path is not UTF-8")?;
-        let later = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
-        tool("mkfs.ext4", &["-q", "-F", "-b4096", "-N8192", "-Jsize=4", "-m0", "-E", later, text])?;
         Ok(path)
     }
 }
@@ -190,49 +179,6 @@ impl Drop for LoopDevice {
         let patience = Instant::now() + Duration::from_secs(5);
         while self.attached() && Instant::now() < patience {
             sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-/// A mounted ext4.
-pub struct Mounted {
-    point: PathBuf,
-}
-
-impl Mounted {
-    /// Mounts, which replays the journal. Errors of the file system make it read-only, so that they do not pass
-    /// unseen.
-    pub fn ext4(device: &Path, point: &Path, options: &str) -> Result<Self> {
-        let options = std::ffi::CString::new(format!("errors=remount-ro{options}"))?;
-        rustix::mount::mount(device, point, "ext4", MountFlags::NOATIME, options.as_c_str())
-            .with_context(|| format!("mounting {}", device.display()))?;
-        Ok(Self { point: point.to_owned() })
-    }
-
-    pub fn unmount(self) -> Result<()> {
-        let point = self.point.clone();
-        let unmounted = retry_busy(&point);
-        if unmounted.is_ok() {
-            std::mem::forget(self);
-        }
-        unmounted.with_context(|| format!("unmounting {}", point.display()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if retry_busy(&self.point).is_err() {
-            let _ = rustix::mount::unmount(&self.point, UnmountFlags::DETACH);
-        }
-    }
-}
-
-fn retry_busy(point: &Path) -> rustix::io::Result<()> {
-    let patience = Instant::now() + Duration::from_secs(5);
-    loop {
-        match rustix::mount::unmount(point, UnmountFlags::empty()) {
-            Err(rustix::io::Errno::BUSY) if Instant::now() < patience => sleep(Duration::from_millis(5)),
-            result => return result,
         }
     }
 }

@@ -18,6 +18,7 @@
 mod check;
 mod cut;
 mod device;
+mod filesystem;
 mod log;
 mod record;
 mod replay;
@@ -29,6 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use check::{Outcome, Workload, check_states};
+use filesystem::Filesystem;
 use record::{Neighbour, record};
 use updater::{Mistake, Updater};
 
@@ -57,8 +59,13 @@ fn from_environment(name: &str, default: u64) -> u64 {
     }
 }
 
-fn cut_power(workload: &mut dyn Workload, neighbour: Neighbour, states: usize) -> Result<Outcome> {
-    let recording = record(workload, neighbour)?;
+fn cut_power(
+    workload: &mut dyn Workload,
+    filesystem: Filesystem,
+    neighbour: Neighbour,
+    states: usize,
+) -> Result<Outcome> {
+    let recording = record(workload, filesystem, neighbour)?;
     let cuts = cut::cuts(&recording.log, states, from_environment("REROOT_POWERCUT_SEED", 1));
     check_states(&recording, workload, &cuts)
 }
@@ -67,7 +74,8 @@ fn cut_power(workload: &mut dyn Workload, neighbour: Neighbour, states: usize) -
 fn a_correct_updater_survives_every_power_cut() {
     let Some(_turn) = turn("a_correct_updater_survives_every_power_cut") else { return };
     for neighbour in [Neighbour::Quiet, Neighbour::Busy] {
-        let outcome = cut_power(&mut Updater(Mistake::None), neighbour, TEETH_STATES).unwrap();
+        let outcome =
+            cut_power(&mut Updater(Mistake::None), Filesystem::Ext4, neighbour, TEETH_STATES).unwrap();
         say(&format!("correct updater, {neighbour:?}: {outcome}"));
         assert!(outcome.broken.is_empty(), "{}", outcome.broken[0]);
     }
@@ -82,7 +90,7 @@ fn every_known_mistake_of_an_updater_is_found() {
         (Mistake::RemovesTooEarly, Neighbour::Quiet),
         (Mistake::SyncsOnlyAtTheEnd, Neighbour::Busy),
     ] {
-        let outcome = cut_power(&mut Updater(mistake), neighbour, TEETH_STATES).unwrap();
+        let outcome = cut_power(&mut Updater(mistake), Filesystem::Ext4, neighbour, TEETH_STATES).unwrap();
         say(&format!("{mistake:?}: {outcome}"));
         let broken = outcome.broken.first().unwrap_or_else(|| panic!("{mistake:?} was not found"));
         say(&format!("  such as: {broken}"));
@@ -93,11 +101,20 @@ mod store;
 #[test]
 fn the_store_survives_every_power_cut() {
     let Some(_turn) = turn("the_store_survives_every_power_cut") else { return };
-    for neighbour in [Neighbour::Quiet, Neighbour::Busy] {
-        let outcome =
-            cut_power(&mut store::Store, neighbour, from_environment("REROOT_POWERCUT_STATES", 200) as usize)
-                .unwrap();
-        say(&format!("the store, {neighbour:?}: {outcome}"));
+    for (fs, neighbour) in [
+        (Filesystem::Ext4, Neighbour::Quiet),
+        (Filesystem::Ext4, Neighbour::Busy),
+        (Filesystem::Btrfs, Neighbour::Quiet),
+        (Filesystem::Btrfs, Neighbour::Busy),
+    ] {
+        let outcome = cut_power(
+            &mut store::Store,
+            fs,
+            neighbour,
+            from_environment("REROOT_POWERCUT_STATES", 200) as usize,
+        )
+        .unwrap();
+        say(&format!("the store, {fs:?} {neighbour:?}: {outcome}"));
         for broken in outcome.broken.iter().take(10) {
             say(&format!("  such as: {broken}"));
         }

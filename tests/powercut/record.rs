@@ -9,16 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::check::Workload;
-use crate::device::{LoggedDevice, Mounted, Scratch};
+use crate::device::{LoggedDevice, Scratch};
+use crate::filesystem::Filesystem;
 use crate::log::Log;
 use crate::replay::Disk;
-
-/// Small, because every state is compared with what it should be; large enough for ext4 with a journal.
-const DISK_BYTES: u64 = 64 << 20;
-
-/// ext4 by itself writes out a file that is renamed over another one. The format promises no such thing and other
-/// file systems do not do it, so a missing sync must not hide behind it.
-const RECORDING_OPTIONS: &str = ",noauto_da_alloc";
 
 /// What else happens on the file system while the workload runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +26,7 @@ pub enum Neighbour {
 
 /// The log of a workload, with where in the log each step ended.
 pub struct Recording {
+    pub filesystem: Filesystem,
     pub scratch: Scratch,
     pub base: PathBuf,
     pub log: Log,
@@ -47,17 +42,21 @@ impl Recording {
     }
 }
 
-/// Runs all steps of `workload` on a fresh ext4 and checks that the log explains the disk, byte for byte.
-pub fn record(workload: &mut dyn Workload, neighbour: Neighbour) -> Result<Recording> {
+/// Runs all steps of `workload` on a fresh file system and checks that the log explains the disk, byte for byte.
+pub fn record(
+    workload: &mut dyn Workload,
+    filesystem: Filesystem,
+    neighbour: Neighbour,
+) -> Result<Recording> {
     let scratch = Scratch::new()?;
-    let base = scratch.ext4_image("base.img", DISK_BYTES)?;
+    let base = filesystem.make_image(&scratch, "base.img")?;
     let disk = scratch.join("disk.img");
     // Copies only what is not a hole, from file to file.
     crate::device::tool("cp", &["--sparse=always", &base.to_string_lossy(), &disk.to_string_lossy()])?;
     let root = scratch.directory("root")?;
 
     let device = LoggedDevice::start(&scratch, &disk)?;
-    let mounted = Mounted::ext4(device.path(), &root, RECORDING_OPTIONS)?;
+    let mounted = filesystem.mount_strict(device.path(), &root)?;
     let stop = AtomicBool::new(false);
     let ends = std::thread::scope(|scope| {
         let busy = (neighbour == Neighbour::Busy).then(|| scope.spawn(|| append_and_sync(&root, &stop)));
@@ -74,7 +73,7 @@ pub fn record(workload: &mut dyn Workload, neighbour: Neighbour) -> Result<Recor
     Disk::create(&scratch.join("verify.img"), &base)?.verify(&log, &disk).context("checking the log")?;
     fs::remove_file(scratch.join("verify.img"))?;
     fs::remove_file(disk)?;
-    Ok(Recording { scratch, base, log, ends })
+    Ok(Recording { filesystem, scratch, base, log, ends })
 }
 
 fn run_steps(workload: &mut dyn Workload, root: &Path, device: &LoggedDevice) -> Result<Vec<u64>> {
