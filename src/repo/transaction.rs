@@ -179,6 +179,8 @@ impl<'r> Transaction<'r> {
     /// Publishes the merged root file system of an image, then the image. `record.tree` is set here. All layers
     /// must have been committed.
     pub fn commit_image(&self, tree: &Tree, mut record: ImageRecord) -> Result<ImageRecord> {
+        // A layer that was found in the store may be the last word of a process that was stopped before its sync.
+        fsx::sync_dir(&self.repo.subdir(LAYERS)?).map_err(Error::io("syncing repo/layers"))?;
         let bytes = tree_codec::encode_tree(tree);
         let id = TreeId(*blake3::hash(&bytes).as_bytes());
         let compressed = handle::compress(&bytes);
@@ -199,12 +201,12 @@ impl<'r> Transaction<'r> {
     fn publish_objects(&self) -> Result<()> {
         let _one_at_a_time = lock(&self.publishing);
         let batch = std::mem::take(&mut *lock(&self.staged));
-        if batch.is_empty() {
-            return Ok(());
-        }
         crashpoint!("pull.objects-staged").map_err(Error::io("publishing objects"))?;
         // An error here means that data was lost on the way to the disk: nothing of it gets a name, and what
         // is in staging is never synced again (the kernel reports such a loss only once).
+        //
+        // Also without new objects: those that were found in the store may have got their names from a process
+        // that was stopped, or is at work, between its renames and its syncs.
         fsx::sync_filesystem(&self.repo.dir).map_err(Error::io("syncing new objects to disk"))?;
         crashpoint!("pull.objects-synced").map_err(Error::io("publishing objects"))?;
         let mut touched = [false; 256];
