@@ -9,9 +9,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cut::{Kept, PowerCut};
 use crate::device::LoopDevice;
-use crate::filesystem::Filesystem;
 use crate::record::Recording;
 use crate::replay::Disk;
+
+/// Counts the machine's starts: what is left on disk after a power cut is always found by a later boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot(pub u32);
 
 /// What runs while the power goes, and what must hold afterwards.
 pub trait Workload: Sync {
@@ -25,7 +28,7 @@ pub trait Workload: Sync {
     }
 
     /// Runs a step; also again, after a power cut during its first run.
-    fn run(&self, step: usize, root: &Path) -> Result<()>;
+    fn run(&self, step: usize, boot: Boot, root: &Path) -> Result<()>;
 
     /// Looks at what a step made when nothing went wrong.
     fn learn(&mut self, _step: usize, _root: &Path) -> Result<()> {
@@ -66,24 +69,32 @@ impl fmt::Display for Broken {
 
 /// What came out.
 pub struct Outcome {
-    pub states: usize,
-    pub boundaries: usize,
+    states: usize,
+    boundaries: usize,
+    in_recovery: usize,
     pub broken: Vec<Broken>,
     elapsed: Duration,
 }
 
+impl Outcome {
+    /// Adds what came out of cutting the power during a recovery.
+    pub fn add_recovery(&mut self, other: Self) {
+        self.states += other.states;
+        self.boundaries += other.boundaries;
+        self.in_recovery += other.states;
+        self.broken.extend(other.broken);
+        self.elapsed += other.elapsed;
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let seconds = self.elapsed.as_secs_f64();
-        write!(
-            f,
-            "{} power cuts ({} at flush boundaries, {} lossy), {} broken, in {seconds:.1} s, {:.0} a second",
-            self.states,
-            self.boundaries,
-            self.states - self.boundaries,
-            self.broken.len(),
-            self.states as f64 / seconds
-        )
+        let Self { states, boundaries, in_recovery, broken, elapsed } = self;
+        let lossy = states - boundaries;
+        write!(f, "{states} power cuts ({boundaries} at flush boundaries, {lossy} lossy; ")?;
+        write!(f, "{in_recovery} while recovering from another), {} broken, ", broken.len())?;
+        let seconds = elapsed.as_secs_f64();
+        write!(f, "in {seconds:.1} s, {:.0} a second", *states as f64 / seconds)
     }
 }
 
@@ -126,7 +137,7 @@ pub fn check_states(recording: &Recording, workload: &dyn Workload, cuts: &[Powe
     let mut broken = broken.into_inner().expect("no thread panics with the lock");
     broken.sort_by_key(|broken| (broken.cut.flushed, broken.cut.end));
     let boundaries = cuts.iter().filter(|cut| cut.kept == Kept::Nothing).count();
-    Ok(Outcome { states: cuts.len(), boundaries, broken, elapsed: started.elapsed() })
+    Ok(Outcome { states: cuts.len(), boundaries, in_recovery: 0, broken, elapsed: started.elapsed() })
 }
 
 /// A disk, a loop device and a mount point: what one thread checks states with.
@@ -154,7 +165,7 @@ impl Bench {
         step: usize,
     ) -> Result<Result<(), String>> {
         self.disk.cut(&recording.log, cut)?;
-        let verdict = self.judge(recording.filesystem, workload, recording.steps_done(cut.end), step);
+        let verdict = self.judge(recording, workload, cut, step);
         self.disk.restore()?;
         if let (Err(_), Some(directory)) = (&verdict, std::env::var_os("REROOT_POWERCUT_KEEP")) {
             let name = format!("step-{step}-flushed-{}-end-{}.img", cut.flushed, cut.end);
@@ -165,10 +176,17 @@ impl Bench {
         Ok(verdict.map_err(|error| format!("{error:#}")))
     }
 
-    fn judge(&self, filesystem: Filesystem, workload: &dyn Workload, done: usize, step: usize) -> Result<()> {
-        let mounted = filesystem.mount(self.device.path(), &self.point).context("after the power cut")?;
-        workload.check(&self.point, done).context("after the power cut")?;
-        workload.run(step, &self.point).context("running it again")?;
+    fn judge(
+        &self,
+        recording: &Recording,
+        workload: &dyn Workload,
+        cut: &PowerCut,
+        step: usize,
+    ) -> Result<()> {
+        let boot = Boot(recording.boot.0 + 1);
+        let mounted = recording.filesystem.mount(self.device.path(), &self.point)?;
+        workload.check(&self.point, recording.steps_done(cut.end)).context("after the power cut")?;
+        workload.run(step, boot, &self.point).context("running it again")?;
         workload.check_finished(&self.point, step + 1).context("after running it again")?;
         mounted.unmount()
     }

@@ -12,7 +12,7 @@ use reroot::repo::{
     Change, GcRun, ImageRecord, LayerTree, Meta, Mode, Mtime, Node, Repo, Reserve, Tree, TreeEntry,
 };
 
-use crate::check::Workload;
+use crate::check::{Boot, Workload};
 
 pub struct Store;
 
@@ -76,7 +76,7 @@ impl Workload for Store {
         STEPS.to_vec()
     }
 
-    fn run(&self, step: usize, root: &Path) -> Result<()> {
+    fn run(&self, step: usize, _boot: Boot, root: &Path) -> Result<()> {
         let dir = open(root)?;
         match step {
             0 => {
