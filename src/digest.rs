@@ -88,7 +88,7 @@ digest!(
 );
 
 /// An incremental sha256.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 pub struct Sha256Hasher(sha2::Sha256);
 
 impl Sha256Hasher {

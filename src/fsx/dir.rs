@@ -17,6 +17,12 @@ pub fn open_dir(path: &Path) -> io::Result<Dir> {
     Dir::open_ambient_dir(path, ambient_authority())
 }
 
+/// Opens a file for reading by an ambient path, as [`open_dir`] opens a directory. Never blocks on a pipe.
+pub fn open_file(path: &Path) -> io::Result<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
 /// Opens a directory directly below `dir`. A symbolic link is an error.
 pub fn open_subdir(dir: &Dir, name: &str) -> io::Result<Dir> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -1,0 +1,127 @@
+//! `oci:` and `oci-archive:`: an OCI image layout (image-spec, image-layout.md) in a directory or a tar.
+
+use std::io::Read;
+
+use serde::Deserialize;
+
+use super::files::Files;
+use super::limits::DOCUMENT_BYTES;
+use super::manifest::{Descriptor, LayerDescriptor};
+use super::platform::Platform;
+use super::reference::{ImageReference, LocalReference};
+use super::resolve::{Fetched, Wanted, resolve_image};
+use super::source::{ImageSource, ResolvedImage};
+use super::{Error, Result};
+use crate::digest::Sha256;
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// An image layout and the image in it that was asked for.
+#[derive(Debug)]
+pub struct LayoutSource {
+    files: Files,
+    /// For messages.
+    shown: String,
+    reference: LocalReference,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker {
+    image_layout_version: String,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+impl LayoutSource {
+    /// Opens the layout. Fails when it is none.
+    pub fn open(files: Files, shown: &ImageReference, reference: &LocalReference) -> Result<Self> {
+        let this = Self { files, shown: shown.to_string(), reference: reference.clone() };
+        let marker = this.file("oci-layout", 4096)?.ok_or_else(|| {
+            Error::malformed(&this.shown, "it has no file `oci-layout`, so it is not an OCI image layout")
+        })?;
+        let marker: Marker = serde_json::from_slice(&marker)
+            .map_err(|e| Error::malformed(format!("oci-layout of {}", this.shown), e.to_string()))?;
+        if !marker.image_layout_version.starts_with("1.") {
+            let version = crate::names::printable(marker.image_layout_version.as_bytes());
+            return Err(Error::incompatible(
+                &this.shown,
+                format!("image layout version {version} is not known"),
+            ));
+        }
+        Ok(this)
+    }
+
+    fn file(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.files.read(name, limit, &self.shown)
+    }
+
+    fn blob(&self, digest: &Sha256) -> Result<Vec<u8>> {
+        self.file(&blob_name(digest), DOCUMENT_BYTES)?.ok_or_else(|| self.missing(digest))
+    }
+
+    fn missing(&self, digest: &Sha256) -> Error {
+        Error::NotFound { what: format!("blob {digest} of {}", self.shown), known: Vec::new() }
+    }
+
+    /// The descriptor of the image that was asked for.
+    fn find(&self) -> Result<Descriptor> {
+        let index = self.file("index.json", DOCUMENT_BYTES)?;
+        let index = index.ok_or_else(|| Error::malformed(&self.shown, "it has no file `index.json`"))?;
+        let index: Index = serde_json::from_slice(&index)
+            .map_err(|e| Error::malformed(format!("index.json of {}", self.shown), e.to_string()))?;
+        let name = |d: &Descriptor| d.annotations.as_ref().and_then(|a| a.get(REF_NAME)).cloned();
+        let known: Vec<String> =
+            index.manifests.iter().filter_map(name).map(|n| crate::names::printable(n.as_bytes())).collect();
+        let tag = self.reference.tag.as_deref();
+        let candidates: Vec<&Descriptor> =
+            index.manifests.iter().filter(|d| tag.is_none() || name(d).as_deref() == tag).collect();
+        match (candidates[..].first(), candidates.len()) {
+            (Some(only), 1) => Ok((*only).clone()),
+            (Some(_), _) if tag.is_none() => Err(Error::NotFound {
+                what: format!("{} without a tag, where there are several images,", self.shown),
+                known,
+            }),
+            // A tag that stands twice: the last one was added last.
+            (Some(_), n) => Ok(candidates[n - 1].clone()),
+            (None, _) => Err(Error::NotFound { what: self.shown.clone(), known }),
+        }
+    }
+}
+
+fn blob_name(digest: &Sha256) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+impl ImageSource for LayoutSource {
+    fn resolve(&self, platform: &Platform) -> Result<ResolvedImage> {
+        // Pinned: the blob is there or it is not, whatever index.json says by now.
+        let (digest, media_type) = match self.reference.digest {
+            Some(digest) => (digest, None),
+            None => {
+                let found = self.find()?;
+                (found.digest, Some(found.media_type).filter(|t| !t.is_empty()))
+            }
+        };
+        let bytes = self.blob(&digest)?;
+        let found = Sha256::of(&bytes);
+        if found != digest {
+            let what = self.shown.clone();
+            return Err(Error::Verification { what, expected: digest.to_string(), found: found.to_string() });
+        }
+        let top = Fetched { bytes, media_type };
+        resolve_image(&self.shown, top, platform, &mut |wanted| match wanted {
+            Wanted::Document(d) | Wanted::Config(d) => {
+                Ok(Fetched { bytes: self.blob(&d.digest)?, media_type: None })
+            }
+        })
+    }
+
+    fn open_blob(&self, layer: &LayerDescriptor) -> Result<Box<dyn Read + Send>> {
+        let file = self.files.open(&blob_name(&layer.digest), &self.shown)?;
+        file.map(|(file, _)| file).ok_or_else(|| self.missing(&layer.digest))
+    }
+}
