@@ -17,9 +17,15 @@
 #![allow(clippy::disallowed_methods)]
 
 mod check;
+mod commands;
+mod contents;
 mod cut;
 mod device;
 mod filesystem;
+#[path = "../it/support/image.rs"]
+#[allow(dead_code, reason = "another test's helper: not everything is used here")]
+mod image;
+mod images;
 mod log;
 mod record;
 mod replay;
@@ -31,6 +37,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use check::{Outcome, Workload, check_states};
+use commands::Commands;
 use filesystem::Filesystem;
 use record::{Neighbour, record};
 use updater::{Mistake, Updater};
@@ -118,16 +125,15 @@ fn every_known_mistake_of_an_updater_is_found() {
     }
 }
 
-mod store;
-
 #[test]
-fn the_store_survives_every_power_cut() {
+fn a_machines_life_survives_every_power_cut() {
     for filesystem in [Filesystem::Ext4, Filesystem::Btrfs] {
-        let Some(_turn) = turn("the_store_survives_every_power_cut", filesystem) else { continue };
+        let Some(_turn) = turn("a_machines_life_survives_every_power_cut", filesystem) else { continue };
         for neighbour in [Neighbour::Quiet, Neighbour::Busy] {
             let states = from_environment("REROOT_POWERCUT_STATES", STATES) as usize;
-            let outcome = cut_power(&mut store::Store, filesystem, neighbour, states, 3).unwrap();
-            require_sound(&format!("the store, {neighbour:?} {filesystem:?}"), &outcome);
+            let mut commands = Commands::new().unwrap();
+            let outcome = cut_power(&mut commands, filesystem, neighbour, states, 3).unwrap();
+            require_sound(&format!("init to prune, {neighbour:?} {filesystem:?}"), &outcome);
         }
     }
 }
