@@ -143,7 +143,7 @@ fn append_and_sync(root: &Path, done: &AtomicBool) -> Result<()> {
     while !done.load(Ordering::Relaxed) {
         file.write_all(b"busy\n")?;
         file.sync_all()?;
-        std::thread::sleep(Duration::from_millis(3));
+        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
