@@ -184,6 +184,7 @@ impl Bench {
         step: usize,
     ) -> Result<()> {
         let boot = Boot(recording.boot.0 + 1);
+        self.device.forget()?;
         let mounted = recording.filesystem.mount(self.device.path(), &self.point)?;
         workload.check(&self.point, recording.steps_done(cut.end)).context("after the power cut")?;
         workload.run(step, boot, &self.point).context("running it again")?;

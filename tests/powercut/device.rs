@@ -43,6 +43,9 @@ pub fn obstacle() -> Option<String> {
             return Some(format!("{device}: {error}"));
         }
     }
+    if !Path::new("/dev/loop0").exists() {
+        return Some("there are no loop devices".into());
+    }
     if let Some(missing) = TOOLS.into_iter().find(|tool| !installed(tool)) {
         return Some(format!("{missing} is not installed"));
     }
@@ -164,6 +167,14 @@ impl LoopDevice {
 
     pub fn path(&self) -> &Path {
         &self.device
+    }
+
+    /// Drops what the kernel remembers of the device. The last one to close it does that too, but where udev looks
+    /// at devices, nobody knows who is last.
+    pub fn forget(&self) -> Result<()> {
+        let device = File::open(&self.device)?;
+        rustix::fs::fadvise(&device, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
     }
 
     /// Whether the kernel still has the file open.

@@ -13,8 +13,7 @@
 //! lossy states (the recordings themselves differ a little each time). With `REROOT_POWERCUT_KEEP=DIR` the disks of
 //! broken states are kept in that directory, as they were before the first mount.
 
-// A test of what is on disk looks at the disk itself, not through the crate's `fsx`.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
 mod check;
 mod commands;
