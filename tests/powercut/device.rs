@@ -130,18 +130,18 @@ fn sweep(parent: &Path) -> Result<()> {
 }
 
 fn sweep_one(scratch: &Path) -> Result<()> {
+    // Asked before anything is unmounted: without its FUSE export a loop device no longer knows its file.
+    let listed = tool("losetup", &["--list", "--noheadings", "--output=NAME,BACK-FILE"])?;
+    let devices = listed.lines().filter_map(|line| line.split_once(' '));
+    let ours = devices.filter(|(_, file)| Path::new(file.trim()).starts_with(scratch));
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
     let inside: Vec<_> = points.filter(|point| Path::new(point).starts_with(scratch)).collect();
     for point in inside.into_iter().rev() {
         let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
     }
-    for line in tool("losetup", &["--list", "--noheadings", "--output=NAME,BACK-FILE"])?.lines() {
-        if let Some((device, file)) = line.split_once(' ')
-            && Path::new(file.trim()).starts_with(scratch)
-        {
-            tool("losetup", &["--detach", device])?;
-        }
+    for (device, _) in ours {
+        tool("losetup", &["--detach", device])?;
     }
     fs::remove_dir_all(scratch).with_context(|| format!("removing {}", scratch.display()))
 }
