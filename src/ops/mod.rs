@@ -29,6 +29,8 @@ mod rollback;
 mod select;
 mod status;
 mod switch;
+#[cfg(test)]
+mod tests;
 mod undeploy;
 mod upgrade;
 mod var;

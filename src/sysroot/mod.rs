@@ -29,6 +29,8 @@ mod origin;
 mod record;
 mod slots;
 mod stateroot;
+#[cfg(test)]
+pub mod testing;
 
 pub use counters::Counters;
 pub use deployment::{Deployment, DeploymentId, DeploymentKey, ParseDeploymentIdError};

@@ -55,7 +55,7 @@ pub enum ProblemKind {
     DamagedRecord,
     /// A record of a newer version of the program.
     NewerRecord,
-    /// A record without its directory.
+    /// A record without its directory: not a deployment.
     MissingDirectory,
     /// An origin that is missing or has a mistake in it.
     BadOrigin,
@@ -202,8 +202,9 @@ fn observe_deployment(
     };
     observed.counters.saw_order(record.order);
     if !found.directory {
-        let message = format!("{key} has a record but no directory");
-        observed.problems.push(problem(ProblemKind::MissingDirectory, path.clone(), message));
+        let message = format!("{key} has a record but no directory; undeploy it");
+        observed.problems.push(problem(ProblemKind::MissingDirectory, path, message));
+        return Ok(());
     }
     let origin = match read_origin(&stateroot.deploy, key.id, &format!("{path}.origin")) {
         Ok(origin) => Some(origin),
