@@ -27,6 +27,7 @@ pub mod pull;
 mod retention;
 mod rollback;
 mod select;
+mod space;
 mod status;
 mod switch;
 #[cfg(test)]

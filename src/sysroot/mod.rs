@@ -38,7 +38,7 @@ pub use error::{Error, Result};
 pub use handle::Sysroot;
 pub use locked::LockedSysroot;
 pub use observe::{Leftover, Observed, Problem, ProblemKind};
-pub use origin::Origin;
+pub use origin::{KernelArgument, Origin, line_of};
 pub use record::{DeployedImage, DeploymentRecord, RunRecord};
 pub use slots::{Slot, Slots};
 pub use stateroot::Stateroot;

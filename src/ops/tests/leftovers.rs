@@ -15,7 +15,7 @@ fn deployed(n: u64) -> World {
 }
 
 fn problems(world: &World) -> Vec<String> {
-    let status = status(&world.sysroot(), &world.context()).unwrap();
+    let status = status(&world.sysroot()).unwrap();
     status.problems.into_iter().map(|p| format!("{}: {}", p.path, p.message)).collect()
 }
 

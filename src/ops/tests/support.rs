@@ -162,7 +162,7 @@ impl World {
 
     /// The numbers in boot order, each with its slots.
     pub fn order(&self) -> String {
-        let status = status(&self.sysroot(), &self.context()).unwrap();
+        let status = status(&self.sysroot()).unwrap();
         assert_eq!(status.problems, []);
         let lines: Vec<_> = status
             .deployments
