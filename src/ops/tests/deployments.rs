@@ -28,9 +28,9 @@ fn init_twice_changes_nothing() {
 #[test]
 fn what_is_no_sysroot_is_named() {
     let world = World::new();
-    let error = crate::sysroot::Sysroot::open(&world.temp.path().join("host"), &world.env).unwrap_err();
+    let error = crate::sysroot::Sysroot::open(&world.path().join("host"), &world.env).unwrap_err();
     let expected =
-        format!("{}/host is not a reroot sysroot (it has no `reroot/repo`)", world.temp.path().display());
+        format!("{}/host is not a reroot sysroot (it has no `reroot/repo`)", world.path().display());
     assert_eq!(error.to_string(), expected);
 }
 
@@ -260,7 +260,7 @@ fn what_is_in_use_is_not_undeployed() {
     for _ in 1..=3 {
         world.deploy("stable");
     }
-    let host = world.temp.path().join("host");
+    let host = world.path().join("host");
     fs::create_dir_all(host.join("run/reroot")).unwrap();
     std::os::unix::fs::symlink("../root", host.join("sysroot")).unwrap();
     let state = |id: u64| format!(r#"{{"version":1,"stateroot":"default","id":{id}}}"#);
@@ -320,7 +320,7 @@ fn status_prints_stable_json() {
     world.os("stable", 1);
     world.deploy("stable");
     let status = status(&world.sysroot()).unwrap();
-    let temp = world.temp.path().display().to_string();
+    let temp = world.path().display().to_string();
     let text = serde_json::to_string_pretty(&status).unwrap().replace(&temp, "TEMP");
     // These depend on who runs the test, and where.
     let text = text.replace("\"bare-user\"", "\"bare\"");

@@ -94,7 +94,7 @@ fn a_checkout_is_the_plain_tree() {
     world.os("stable", 1);
     pull(&world, "stable");
     let name = world.reference("stable").to_string();
-    let dest = world.temp.path().join("out");
+    let dest = world.path().join("out");
     let options = image::CheckoutOptions::default();
     let checkout = |options| image::checkout(&world.sysroot(), &name, &dest, options, &world.context());
     let dry = image::CheckoutOptions { run: Run::Dry, ..options.clone() };

@@ -46,7 +46,7 @@ fn unfinished_deployments_are_swept_by_the_next_one() {
 #[test]
 fn the_booted_deployment_is_not_swept_whatever_its_record_says() {
     let world = deployed(2);
-    let host = world.temp.path().join("host");
+    let host = world.path().join("host");
     fs::create_dir_all(host.join("run/reroot")).unwrap();
     std::os::unix::fs::symlink("../root", host.join("sysroot")).unwrap();
     fs::write(host.join("run/reroot/booted.json"), r#"{"version":1,"stateroot":"default","id":1}"#).unwrap();
@@ -126,5 +126,17 @@ fn names_that_are_not_ours_are_left_alone() {
     for name in names {
         assert_eq!(read(world.deployments().join(name)), "mine");
     }
-    assert_eq!(problems(&world).len(), 3);
+    fs::write(world.root().join("reroot/deploy/file"), "mine").unwrap();
+    assert_eq!(problems(&world).len(), 4);
+}
+
+#[test]
+fn a_record_that_is_no_file_protects_its_directory() {
+    let world = deployed(2);
+    let record = world.deployments().join("1.json");
+    fs::remove_file(&record).unwrap();
+    std::os::unix::fs::symlink("2.json", &record).unwrap();
+    assert_eq!(problems(&world).len(), 1);
+    assert_eq!(world.deploy("stable").id, id(3));
+    assert!(world.deployments().join("1/usr/bin/sh").exists());
 }

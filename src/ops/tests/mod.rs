@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the result from outside")]
 
+mod crash;
 mod deployments;
 mod images;
 mod leftovers;

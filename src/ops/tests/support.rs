@@ -41,7 +41,9 @@ impl Reporter for Warnings {
 
 /// A temporary directory with `root` (the sysroot), `host` (the configuration root) and `images` (a layout).
 pub struct World {
-    pub temp: tempfile::TempDir,
+    path: PathBuf,
+    /// `None` in a process that works on another one's world.
+    _temp: Option<tempfile::TempDir>,
     pub env: Env,
     pub config: Config,
     pub warnings: Warnings,
@@ -51,25 +53,35 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().to_path_buf();
         for name in ["root", "host", "images/blobs/sha256"] {
             fs::create_dir_all(temp.path().join(name)).unwrap();
         }
         fs::write(temp.path().join("images/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_700_000);
-        let env = Env::fixed(&temp.path().join("host"), now);
-        let world = Self {
-            env,
-            temp,
-            config: Config::default(),
-            warnings: Warnings::default(),
-            tags: BTreeMap::new(),
-        };
+        let world = Self { _temp: Some(temp), ..Self::open(path) };
         init(&world.root(), &InitOptions::default(), &world.context()).unwrap();
         world
     }
 
+    /// A world that another process made.
+    pub fn open(path: PathBuf) -> Self {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_700_000);
+        Self {
+            env: Env::fixed(&path.join("host"), now),
+            path,
+            _temp: None,
+            config: Config::default(),
+            warnings: Warnings::default(),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn root(&self) -> PathBuf {
-        self.temp.path().join("root")
+        self.path().join("root")
     }
 
     pub fn context(&self) -> Context<'_> {
@@ -86,7 +98,7 @@ impl World {
     }
 
     pub fn reference(&self, tag: &str) -> ImageReference {
-        format!("oci:{}:{tag}", self.temp.path().join("images").display()).parse().unwrap()
+        format!("oci:{}:{tag}", self.path().join("images").display()).parse().unwrap()
     }
 
     /// Writes an image into the layout.
@@ -123,7 +135,7 @@ impl World {
         });
         self.tags.insert(tag.into(), entry);
         let index = json!({"schemaVersion": 2, "manifests": self.tags.values().collect::<Vec<_>>()});
-        fs::write(self.temp.path().join("images/index.json"), index.to_string()).unwrap();
+        fs::write(self.path().join("images/index.json"), index.to_string()).unwrap();
         digest
     }
 
@@ -151,7 +163,7 @@ impl World {
 
     fn blob(&self, bytes: &[u8]) -> (Sha256, u64) {
         let digest = Sha256::of(bytes);
-        let path = self.temp.path().join("images/blobs/sha256").join(digest.hex());
+        let path = self.path().join("images/blobs/sha256").join(digest.hex());
         fs::write(path, bytes).unwrap();
         (digest, bytes.len() as u64)
     }
