@@ -12,10 +12,6 @@ use crate::device::LoopDevice;
 use crate::record::Recording;
 use crate::replay::Disk;
 
-/// Counts the machine's starts: what is left on disk after a power cut is always found by a later boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Boot(pub u32);
-
 /// What runs while the power goes, and what must hold afterwards.
 pub trait Workload: Sync {
     /// The names of the steps, in order. Each is one command that reports success when it is done.
@@ -27,8 +23,13 @@ pub trait Workload: Sync {
         Ok(())
     }
 
+    /// Makes it look as if the machine had been started anew: what it did before the power cut was another boot.
+    fn reboot(&self, _root: &Path) -> Result<()> {
+        Ok(())
+    }
+
     /// Runs a step; also again, after a power cut during its first run.
-    fn run(&self, step: usize, boot: Boot, root: &Path) -> Result<()>;
+    fn run(&self, step: usize, root: &Path) -> Result<()>;
 
     /// Looks at what a step made when nothing went wrong.
     fn learn(&mut self, _step: usize, _root: &Path) -> Result<()> {
@@ -183,11 +184,11 @@ impl Bench {
         cut: &PowerCut,
         step: usize,
     ) -> Result<()> {
-        let boot = Boot(recording.boot.0 + 1);
         self.device.forget()?;
         let mounted = recording.filesystem.mount(self.device.path(), &self.point)?;
+        workload.reboot(&self.point)?;
         workload.check(&self.point, recording.steps_done(cut.end)).context("after the power cut")?;
-        workload.run(step, boot, &self.point).context("running it again")?;
+        workload.run(step, &self.point).context("running it again")?;
         workload.check_finished(&self.point, step + 1).context("after running it again")?;
         mounted.unmount()
     }

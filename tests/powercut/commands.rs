@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::check::{Boot, Workload};
+use crate::check::Workload;
 use crate::contents::Contents;
 use crate::images::Images;
 
@@ -90,7 +90,7 @@ impl Commands {
             ["upgrade"] => drop(ops::upgrade(&sysroot, &Default::default(), &context)?),
             ["rollback"] => drop(ops::rollback(&sysroot, &Default::default(), &context)?),
             ["prune"] => drop(ops::prune(&sysroot, Run::Real, &context)?),
-            ["status", ..] => return Ok(serde_json::to_string(&ops::status(&sysroot, &context)?)?),
+            ["status", ..] => return Ok(serde_json::to_string(&ops::status(&sysroot)?)?),
             ["fsck"] => {
                 let report = sysroot.repo().fsck()?;
                 ensure!(report.problems.is_empty(), "{:?}", report.problems);
@@ -142,7 +142,18 @@ impl Workload for Commands {
         Ok(())
     }
 
-    fn run(&self, step: usize, _boot: Boot, root: &Path) -> Result<()> {
+    /// Staging directories carry the id of the boot that made them, and this machine keeps its id.
+    fn reboot(&self, root: &Path) -> Result<()> {
+        let Ok(staging) = fs::read_dir(root.join("reroot/repo/staging")) else { return Ok(()) };
+        for entry in staging {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            fs::rename(entry.path(), entry.path().with_file_name(format!("earlier-{name}")))?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, step: usize, root: &Path) -> Result<()> {
         let image = self.images.reference();
         let arguments: Vec<_> =
             STEPS[step].arguments.iter().map(|word| if *word == IMAGE { &image } else { *word }).collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::check::{Boot, Workload};
+use crate::check::Workload;
 use crate::cut::PowerCut;
 use crate::device::{LoggedDevice, Scratch, tool};
 use crate::filesystem::Filesystem;
@@ -31,8 +31,6 @@ pub struct Recording {
     pub scratch: Scratch,
     pub base: PathBuf,
     pub log: Log,
-    /// The boot during which it was made.
-    pub boot: Boot,
     /// Steps that were done before it began.
     before: usize,
     /// The length of the log when each step had reported success.
@@ -55,11 +53,11 @@ impl Recording {
         disk.copy(&base)?;
         drop(disk);
         let step = self.steps_done(cut.end).min(workload.steps().len() - 1);
-        let boot = Boot(self.boot.0 + 1);
         let (log, ends) = log_run(&scratch, &base, self.filesystem, Neighbour::Quiet, |root, device| {
-            run_step(workload, step, boot, root, device).map(|end| vec![end])
+            workload.reboot(root)?;
+            run_step(workload, step, root, device).map(|end| vec![end])
         })?;
-        Ok(Self { filesystem: self.filesystem, scratch, base, log, boot, before: step, ends })
+        Ok(Self { filesystem: self.filesystem, scratch, base, log, before: step, ends })
     }
 }
 
@@ -71,29 +69,22 @@ pub fn record(
 ) -> Result<Recording> {
     let scratch = Scratch::new()?;
     let base = filesystem.make_image(&scratch, "base.img")?;
-    let boot = Boot(0);
     let (log, ends) = log_run(&scratch, &base, filesystem, neighbour, |root, device| {
         let mut ends = Vec::new();
         for (step, name) in workload.steps().into_iter().enumerate() {
-            ends.push(run_step(workload, step, boot, root, device)?);
+            ends.push(run_step(workload, step, root, device)?);
             workload.learn(step, root).with_context(|| format!("looking at what `{name}` made"))?;
         }
         Ok(ends)
     })?;
-    Ok(Recording { filesystem, scratch, base, log, boot, before: 0, ends })
+    Ok(Recording { filesystem, scratch, base, log, before: 0, ends })
 }
 
 /// Runs one step and returns the length of the log when it reported success.
-fn run_step(
-    workload: &dyn Workload,
-    step: usize,
-    boot: Boot,
-    root: &Path,
-    device: &LoggedDevice,
-) -> Result<u64> {
+fn run_step(workload: &dyn Workload, step: usize, root: &Path, device: &LoggedDevice) -> Result<u64> {
     let name = workload.steps()[step];
     workload.prepare(step).with_context(|| format!("preparing `{name}`"))?;
-    workload.run(step, boot, root).with_context(|| format!("recording `{name}`"))?;
+    workload.run(step, root).with_context(|| format!("recording `{name}`"))?;
     device.log_position()
 }
 

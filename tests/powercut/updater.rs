@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::check::{Boot, Workload};
+use crate::check::Workload;
 
 const FILES: usize = 12;
 
@@ -36,7 +36,7 @@ impl Workload for Updater {
         vec!["update to v0", "update to v1", "update to v2"]
     }
 
-    fn run(&self, step: usize, _boot: Boot, root: &Path) -> Result<()> {
+    fn run(&self, step: usize, root: &Path) -> Result<()> {
         let (scratch, name) = (root.join("new"), root.join(format!("v{step}")));
         if scratch.exists() {
             fs::remove_dir_all(&scratch)?;
