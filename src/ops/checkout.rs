@@ -10,6 +10,7 @@
 //! An image that keeps its defaults in `/usr/etc` already and has an empty `/etc` gets the same result. One with
 //! files in both is refused: which of two files would be the default is anybody's guess.
 
+use super::space::Needed;
 use super::{Error, Result};
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
@@ -69,6 +70,14 @@ impl DeploymentTree {
     /// The entries, sorted.
     pub fn entries(&self) -> &[TreeEntry] {
         self.0.entries()
+    }
+
+    /// What the directories, the links and the copies of `etc` take.
+    pub(super) fn needed_space(&self) -> Needed {
+        let mut needed = Needed::default();
+        needed.add_linked(self.entries());
+        needed.add_copied(self.0.below(&Self::defaults()));
+        needed
     }
 
     /// Makes the deployment in the empty directory `dest`. Not synced.

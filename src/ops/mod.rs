@@ -27,8 +27,11 @@ pub mod pull;
 mod retention;
 mod rollback;
 mod select;
+mod space;
 mod status;
 mod switch;
+#[cfg(test)]
+mod tests;
 mod undeploy;
 mod upgrade;
 mod var;

@@ -198,6 +198,8 @@ impl Repo {
                 reason: "the reference is too long to be stored by name".into(),
             });
         }
+        // An image that was found in the store may have got its name from a process that was stopped before its sync.
+        fsx::sync_dir(&self.subdir(IMAGES)?).map_err(Error::io("syncing repo/images"))?;
         fsx::write_atomic(&self.subdir(REFS)?, &file, format!("{manifest}\n").as_bytes(), 0o600)
             .map_err(Error::io(format!("writing ref {name}")))
     }
