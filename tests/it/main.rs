@@ -2,4 +2,5 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
 mod oci_local;
+mod oci_mutations;
 mod support;
