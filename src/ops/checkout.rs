@@ -12,6 +12,7 @@
 
 use super::space::Needed;
 use super::{Error, Result};
+use crate::digest::ObjectId;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
 use crate::repo::{self, CheckoutOptions, CheckoutStats, Files, Meta, Mtime, Node, Repo, Tree, TreeEntry};
@@ -103,6 +104,19 @@ impl DeploymentTree {
     /// How everything but `etc` is checked out.
     pub fn linked_options() -> CheckoutOptions {
         CheckoutOptions::default()
+    }
+
+    /// What of a deployment stays as it was made: `etc` is the machine's own, and `/var` is mounted over `var`.
+    pub fn verified_options() -> CheckoutOptions {
+        CheckoutOptions { skip: vec![path("etc"), path("var")], ..CheckoutOptions::default() }
+    }
+
+    /// The object at a path, when a file with content is there.
+    pub fn object_at(&self, path: &ImagePath) -> Option<ObjectId> {
+        match self.0.get(path)?.node {
+            Node::File { object, .. } => Some(object),
+            _ => None,
+        }
     }
 
     /// How `etc` is checked out.

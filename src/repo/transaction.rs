@@ -10,10 +10,10 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::layout::{self, IMAGES, LAYERS, STAGING, TREES};
-use super::{Error, ImageRecord, LayerTree, ObjectWriter, Repo, Result, Tree, handle, tree_codec};
+use super::layout::{self, IMAGES, LAYERS, STAGING};
+use super::{Error, ImageRecord, LayerTree, ObjectWriter, Repo, Result, Tree};
 use crate::crashpoint;
-use crate::digest::{ObjectId, Sha256, TreeId};
+use crate::digest::{ObjectId, Sha256};
 use crate::fsx::lock::SharedGuard;
 use crate::fsx::{self, Dir};
 
@@ -173,11 +173,7 @@ impl<'r> Transaction<'r> {
             self.wait_for(&id)?;
         }
         self.publish_objects()?;
-        let bytes = tree_codec::encode_layer(tree);
-        let checked = [blake3::hash(&bytes).as_bytes(), &bytes[..]].concat();
-        let dir = self.repo.subdir(LAYERS)?;
-        fsx::write_atomic(&dir, &diff_id.hex(), &handle::compress(&checked), 0o600)
-            .map_err(Error::io(format!("writing layer {diff_id}")))?;
+        self.repo.write_layer(diff_id, tree)?;
         crashpoint!("pull.layer-committed").map_err(Error::io(format!("committing layer {diff_id}")))
     }
 
@@ -186,14 +182,8 @@ impl<'r> Transaction<'r> {
     pub fn commit_image(&self, tree: &Tree, mut record: ImageRecord) -> Result<ImageRecord> {
         // A layer that was found in the store may be the last word of a process that was stopped before its sync.
         fsx::sync_dir(&self.repo.subdir(LAYERS)?).map_err(Error::io("syncing repo/layers"))?;
-        let bytes = tree_codec::encode_tree(tree);
-        let id = TreeId(*blake3::hash(&bytes).as_bytes());
-        let compressed = handle::compress(&bytes);
-        drop(bytes);
-        fsx::write_atomic(&self.repo.subdir(TREES)?, &id.hex(), &compressed, 0o600)
-            .map_err(Error::io(format!("writing tree {id}")))?;
+        record.tree = self.repo.write_tree(tree)?;
         crashpoint!("pull.tree-written").map_err(Error::io("committing the image"))?;
-        record.tree = id;
         let digest = record.manifest_digest;
         let json = serde_json::to_vec(&record).expect("plain data");
         fsx::write_atomic(&self.repo.subdir(IMAGES)?, &format!("{}.json", digest.hex()), &json, 0o600)

@@ -21,7 +21,7 @@
 //! unique. There is one encoding for a tree, and only that one is accepted: equal trees have equal ids.
 
 use super::{Change, LayerTree, Meta, Mtime, Node, Tree, TreeEntry, TreeShapeError, Xattrs};
-use crate::digest::ObjectId;
+use crate::digest::{ObjectId, TreeId};
 use crate::names::{ImagePath, NameError};
 
 const TREE_MAGIC: &[u8] = b"reroot tree 1\n";
@@ -54,7 +54,12 @@ pub enum CodecError {
 
 type Result<T> = std::result::Result<T, CodecError>;
 
-/// The canonical bytes of a tree; their blake3 is the [`crate::digest::TreeId`].
+/// The id of a tree, from its canonical bytes.
+pub fn tree_id(encoded: &[u8]) -> TreeId {
+    TreeId(*blake3::hash(encoded).as_bytes())
+}
+
+/// The canonical bytes of a tree.
 pub fn encode_tree(tree: &Tree) -> Vec<u8> {
     let mut out = Encoder::new(TREE_MAGIC, tree.entries().len());
     for TreeEntry { path, meta, mtime, node } in tree.entries() {
