@@ -6,5 +6,8 @@ pub mod fsx;
 pub mod layer;
 pub mod names;
 pub mod oci;
+pub mod ops;
+pub mod packages;
 pub mod progress;
 pub mod repo;
+pub mod sysroot;

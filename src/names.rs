@@ -122,6 +122,15 @@ impl ImagePath {
     }
 }
 
+impl ImagePath {
+    /// What is left of `path` when this directory is taken off its front; empty for the directory itself.
+    /// `path` must be this directory or below it.
+    pub fn strip_from<'p>(&self, path: &'p ImagePath) -> &'p [u8] {
+        let rest = &path.0[self.0.len()..];
+        rest.strip_prefix(b"/").unwrap_or(rest)
+    }
+}
+
 fn check_component(component: &[u8]) -> Result<(), &'static str> {
     match component {
         b"" => Err("empty component"),

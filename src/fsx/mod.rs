@@ -1,1 +1,25 @@
-//! The only door to the file system.
+//! The only door to the file system: open directories and names relative to them.
+//!
+//! Every function says what it makes durable. Nothing here knows what the files mean.
+
+mod copy;
+pub mod crashpoint;
+mod dir;
+mod durable;
+pub mod lock;
+mod meta;
+mod remove;
+mod rooted;
+mod space;
+pub mod xattr;
+
+pub use cap_std::fs::Dir;
+pub use copy::copy_contents;
+pub use dir::{
+    FileType, ensure_dir, list_dir, open_dir, open_file, open_subdir, read_limited, reopen, subdir_optional,
+};
+pub use durable::{remove_file, rename, rename_noreplace, sync_dir, sync_filesystem, write_atomic};
+pub use meta::{set_owner_and_mode, set_times};
+pub use remove::remove_tree;
+pub use rooted::{open_in_root, read_in_root};
+pub use space::{FreeSpace, free_space};

@@ -1,5 +1,6 @@
 //! Where an image comes from, seen from the rest of the program: resolve once, then open blobs by digest.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use crate::digest::Sha256;
@@ -20,6 +21,8 @@ pub struct ResolvedImage {
     pub config_bytes: Vec<u8>,
     /// The parts of the config that are used here.
     pub config: ImageConfig,
+    /// The manifest's annotations.
+    pub annotations: BTreeMap<String, String>,
     /// From the lowest layer up, each with its diff_id.
     pub layers: Vec<LayerDescriptor>,
 }

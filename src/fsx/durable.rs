@@ -1,0 +1,80 @@
+//! Making names durable: new content first, then one rename, then the directory.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::dir::reopen;
+
+/// Writes a small file under `name`, replacing what was there in one step. When this returns, content and name
+/// survive a power cut; when it fails or is killed, the old file is untouched and at most a `.tmp-` file is left.
+pub fn write_atomic(dir: &Dir, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = format!(".tmp-{name}.{}.{unique}", rustix::process::getpid().as_raw_nonzero());
+    // A name at the limit of the file system still needs a temporary one.
+    let temporary = if temporary.len() > 255 { format!(".tmp-{unique}") } else { temporary };
+    let result = write_synced(dir, &temporary, bytes, mode).and_then(|()| rename(dir, &temporary, dir, name));
+    if result.is_err() {
+        // What cannot be removed here is swept by the owner of the directory.
+        let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+        return result;
+    }
+    sync_dir(dir)
+}
+
+fn write_synced(dir: &Dir, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?;
+    rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Renames, replacing the target. Durable once the directories are synced.
+pub fn rename(from: &Dir, name: &str, to: &Dir, new_name: &str) -> io::Result<()> {
+    Ok(rustix::fs::renameat(from, name, to, new_name)?)
+}
+
+/// Renames unless the target exists; false when it does and nothing was changed.
+pub fn rename_noreplace(from: &Dir, name: &str, to: &Dir, new_name: &str) -> io::Result<bool> {
+    match rustix::fs::renameat_with(from, name, to, new_name, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        // A file system without RENAME_NOREPLACE: look, then rename. Callers hold a lock.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            match rustix::fs::statat(to, new_name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Ok(false),
+                Err(Errno::NOENT) => rename(from, name, to, new_name).map(|()| true),
+                Err(errno) => Err(errno.into()),
+            }
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Removes a file; false when it was absent. Durable once the directory is synced.
+pub fn remove_file(dir: &Dir, name: &str) -> io::Result<bool> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Makes the names in a directory durable (fsync(2): a file's own fsync does not cover its directory entry).
+pub fn sync_dir(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::fsync(reopen(dir)?)?)
+}
+
+/// Writes everything of the file system that holds `dir` to disk, content and names (syncfs(2)).
+///
+/// An error means that some write was lost, and the kernel reports it once: the caller gives up what it wrote
+/// and never tries the sync again as if nothing had happened.
+pub fn sync_filesystem(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(reopen(dir)?)?)
+}

@@ -1,0 +1,93 @@
+//! Extended attributes of open files.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+/// All extended attributes of a file, sorted by name. Empty where the file system has none.
+pub fn read_all(file: impl AsFd) -> io::Result<Vec<(Box<[u8]>, Box<[u8]>)>> {
+    let mut names = Vec::new();
+    match grow(&mut names, |buffer| rustix::fs::flistxattr(&file, buffer)) {
+        Ok(()) => {}
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut pairs = Vec::new();
+    for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
+        let mut value = Vec::new();
+        match grow(&mut value, |buffer| rustix::fs::fgetxattr(&file, name, buffer)) {
+            Ok(()) => pairs.push((name.into(), value.into())),
+            // Removed since it was listed.
+            Err(Errno::NODATA) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    pairs.sort();
+    Ok(pairs)
+}
+
+/// One extended attribute; `None` when it is not set.
+pub fn read(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut value = Vec::new();
+    match grow(&mut value, |buffer| rustix::fs::fgetxattr(&file, name, buffer)) {
+        Ok(()) => Ok(Some(value)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Sets one extended attribute of an open file.
+pub fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::fsetxattr(file, name, value, rustix::fs::XattrFlags::empty())?)
+}
+
+/// Longer than nearly all lists and values.
+const GUESS: usize = 256;
+/// No list and no value is longer: `XATTR_LIST_MAX` and `XATTR_SIZE_MAX` of limits.h.
+const LONGEST: usize = 64 << 10;
+
+/// Calls with a buffer that grows until the answer fits. Never with an empty one: rustix answers 0 to that, not the
+/// length as the system call does.
+fn grow(
+    out: &mut Vec<u8>,
+    mut call: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<()> {
+    let mut size = GUESS;
+    loop {
+        out.resize(size, 0);
+        match call(out) {
+            Ok(length) => {
+                out.truncate(length);
+                return Ok(());
+            }
+            Err(Errno::RANGE) if size < LONGEST => size = LONGEST,
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_read_back_whatever_their_length() {
+        let file = tempfile::tempfile().unwrap();
+        let long = vec![b'x'; 2000];
+        match set(&file, b"user.b", &long) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
+            result => result.unwrap(),
+        }
+        set(&file, b"user.a", b"short").unwrap();
+        set(&file, b"user.empty", b"").unwrap();
+        let pairs: Vec<(Box<[u8]>, Box<[u8]>)> = vec![
+            (b"user.a"[..].into(), b"short"[..].into()),
+            (b"user.b"[..].into(), long[..].into()),
+            (b"user.empty"[..].into(), b""[..].into()),
+        ];
+        assert_eq!(read_all(&file).unwrap(), pairs);
+        assert_eq!(read(&file, "user.b").unwrap(), Some(long));
+        assert_eq!(read(&file, "user.c").unwrap(), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! All files of the configuration together.
+
+use super::Fragment;
+use crate::sysroot::line_of;
+
+/// A value and where it was written, `file:line`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    pub value: T,
+    pub place: String,
+}
+
+/// The last value of each key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Merged {
+    pub retain: Option<Placed<u64>>,
+    pub reserve_percent: Option<Placed<u64>>,
+}
+
+impl Merged {
+    /// Adds a file; what it sets replaces what earlier files set. `text` is what `fragment` was parsed from.
+    pub fn add(&mut self, fragment: Fragment, text: &str, file: &str) {
+        let place = |value: toml::Spanned<u64>| Placed {
+            place: format!("{file}:{}", line_of(text, Some(value.span()))),
+            value: value.into_inner(),
+        };
+        let Fragment { retain, reserve_percent } = fragment;
+        self.retain = retain.map(place).or(self.retain.take());
+        self.reserve_percent = reserve_percent.map(place).or(self.reserve_percent.take());
+    }
+}

@@ -1,0 +1,24 @@
+//! Configuration: `config.d/*.toml` below `/usr/lib/reroot`, `/etc/reroot` and `/run/reroot`.
+//!
+//! Of two files of one name only that of the later directory is read, and a link to `/dev/null` takes the file
+//! of an earlier directory away. The files that are left are read in the order of their names, and for each key
+//! the last one wins. Unknown keys are errors, so that a misspelt key does not go unnoticed.
+//!
+//! ```toml
+//! # /etc/reroot/config.d/50-local.toml
+//! retain = 5            # deployments that prune keeps for each stateroot, 1 to 1000; default 3
+//! reserve-percent = 10  # share of the file system that a pull leaves free, 0 to 50; default 3
+//! ```
+//!
+//! Three types, one for each stage: [`Fragment`] is a file as written, [`Merged`] all files together with where
+//! each value came from, [`Config`] the checked settings with their defaults.
+
+mod fragment;
+mod load;
+mod merged;
+mod settings;
+
+pub use fragment::Fragment;
+pub use load::load;
+pub use merged::Merged;
+pub use settings::Config;

@@ -1,0 +1,56 @@
+//! The settings that operations use.
+
+use std::num::NonZeroUsize;
+
+use super::super::{Error, Result};
+use super::merged::{Merged, Placed};
+use crate::repo::Reserve;
+
+/// Checked settings; what nobody set has its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// How many deployments of each stateroot, counted in boot order, prune keeps at least.
+    pub retain: NonZeroUsize,
+    /// The share of the file system that a pull leaves free.
+    pub reserve: Reserve,
+}
+
+/// More is a typing mistake.
+const MOST_RETAINED: u64 = 1000;
+/// With more than half of the disk held back, the disk is too small anyway.
+const MOST_RESERVED: u64 = 50;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { retain: NonZeroUsize::new(3).expect("3 is not 0"), reserve: Reserve::default() }
+    }
+}
+
+impl TryFrom<Merged> for Config {
+    type Error = Error;
+
+    fn try_from(merged: Merged) -> Result<Self> {
+        let default = Self::default();
+        let Merged { retain, reserve_percent } = merged;
+        let retain = match retain {
+            Some(retain) => NonZeroUsize::new(within("retain", retain, 1..=MOST_RETAINED)? as usize),
+            None => None,
+        };
+        let reserve = match reserve_percent {
+            Some(percent) => {
+                Reserve { percent: within("reserve-percent", percent, 0..=MOST_RESERVED)? as u8 }
+            }
+            None => default.reserve,
+        };
+        Ok(Self { retain: retain.unwrap_or(default.retain), reserve })
+    }
+}
+
+fn within(key: &str, placed: Placed<u64>, range: std::ops::RangeInclusive<u64>) -> Result<u64> {
+    let Placed { value, place } = placed;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (low, high) = range.into_inner();
+    Err(Error::invalid(format!("{place}: `{key}` is {value}, but must be {low} to {high}")))
+}

@@ -1,0 +1,56 @@
+//! The verbs: read everything, decide, then act.
+//!
+//! Each file is one verb with its options and its report. A report is plain data that prints as JSON (camelCase;
+//! sizes in bytes); words for people are the command line's. Nothing here prints.
+//!
+//! | verb | locks |
+//! |---|---|
+//! | [`status`], [`diff()`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
+//! | [`rollback()`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
+
+mod check;
+mod checkout;
+pub mod config;
+mod context;
+mod deploy;
+mod diff;
+mod error;
+mod fetch;
+mod files;
+pub mod image;
+mod init;
+mod packages;
+mod pin;
+mod prune;
+pub mod pull;
+mod retention;
+mod rollback;
+mod select;
+mod space;
+mod status;
+mod switch;
+#[cfg(test)]
+mod tests;
+mod undeploy;
+mod upgrade;
+mod var;
+
+pub use check::{UpdateCheck, check_upgrade};
+pub use checkout::DeploymentTree;
+pub use config::Config;
+pub use context::{Context, Run};
+pub use deploy::{DeployOptions, Deployed, deploy};
+pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, Times, diff};
+pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use fetch::FetchPlan;
+pub use init::{InitOptions, Initialized, init};
+pub use packages::{PackageChange, PackageDiff};
+pub use pin::{Pinning, pin, unpin};
+pub use prune::{PruneReport, RemovedDeployment, prune};
+pub use retention::{Kept, Plan, Policy, Reason, Removed, decide};
+pub use rollback::{RollbackOptions, RolledBack, rollback};
+pub use status::{DeploymentStatus, ImageStatus, Status, status};
+pub use switch::switch;
+pub use undeploy::{Undeployed, undeploy};
+pub use upgrade::{Downgrade, UpgradeOptions, upgrade};

@@ -1,0 +1,178 @@
+//! Packages of two trees compared.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+
+use serde::Serialize;
+
+use super::{Error, Result, ResultExt, files};
+use crate::names::ImagePath;
+use crate::packages::{self, Package, compare_versions, parse_apk, parse_dpkg};
+use crate::repo::{Repo, Tree, TreeEntry};
+
+/// The largest database that is read; Debian's with every package it has stays below.
+const LIMIT: u64 = 256 << 20;
+
+const DPKG: [&str; 2] = ["var/lib/dpkg/status", "usr/lib/sysimage/dpkg/status"];
+/// Of distroless images: one file for each package.
+const DPKG_DIRECTORIES: [&str; 1] = ["var/lib/dpkg/status.d"];
+const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
+const RPM: [&str; 3] = ["usr/lib/sysimage/rpm", "usr/share/rpm", "var/lib/rpm"];
+const RPM_FILES: [&str; 3] = ["rpmdb.sqlite", "Packages.db", "Packages"];
+
+/// What differs between the packages of two trees.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageDiff {
+    pub added: Vec<PackageChange>,
+    pub removed: Vec<PackageChange>,
+    pub upgraded: Vec<PackageChange>,
+    pub downgraded: Vec<PackageChange>,
+    /// Databases that are there but were not read, each with why.
+    pub not_read: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageChange {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Absent for an added package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Absent for a removed one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+impl PackageDiff {
+    /// True when there is nothing to show.
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// Compares the package databases of two trees.
+pub(super) fn compare(repo: &Repo, from: &Tree, to: &Tree) -> Result<PackageDiff> {
+    let mut not_read = Vec::new();
+    let from = read(repo, from, &mut not_read).context(|| "reading the packages of the first image")?;
+    let to = read(repo, to, &mut not_read).context(|| "reading the packages of the second image")?;
+    not_read.sort();
+    not_read.dedup();
+    Ok(PackageDiff { not_read, ..compare_lists(from, to) })
+}
+
+/// What differs between two lists; pure. Of a name that is installed in several versions (kernels are packages
+/// of their own, so that is rare) versions that both have cancel out.
+fn compare_lists(from: Vec<Package>, to: Vec<Package>) -> PackageDiff {
+    type Versions = (Vec<String>, Vec<String>);
+    let mut by_name: BTreeMap<(String, Option<String>), Versions> = BTreeMap::new();
+    for package in from {
+        by_name.entry((package.name, package.architecture)).or_default().0.push(package.version);
+    }
+    for package in to {
+        by_name.entry((package.name, package.architecture)).or_default().1.push(package.version);
+    }
+    let mut diff = PackageDiff::default();
+    for ((name, architecture), (mut from, mut to)) in by_name {
+        from.retain(|version| match to.iter().position(|v| v == version) {
+            Some(same) => {
+                to.remove(same);
+                false
+            }
+            None => true,
+        });
+        let (mut from, mut to) = (from.into_iter(), to.into_iter());
+        loop {
+            let (from, to) = (from.next(), to.next());
+            let list = match (&from, &to) {
+                (None, None) => break,
+                (None, Some(_)) => &mut diff.added,
+                (Some(_), None) => &mut diff.removed,
+                (Some(a), Some(b)) if compare_versions(a, b) == Ordering::Greater => &mut diff.downgraded,
+                (Some(_), Some(_)) => &mut diff.upgraded,
+            };
+            list.push(PackageChange { name: name.clone(), architecture: architecture.clone(), from, to });
+        }
+    }
+    diff
+}
+
+fn read(repo: &Repo, tree: &Tree, not_read: &mut Vec<String>) -> Result<Vec<Package>> {
+    type Parse = fn(&mut dyn BufRead) -> Result<Vec<Package>, packages::Error>;
+    let dpkg: Parse = |input| parse_dpkg(input);
+    let apk: Parse = |input| parse_apk(input);
+    let mut found = Vec::new();
+    let mut seen: Vec<&ImagePath> = Vec::new();
+    for (paths, parse) in [(DPKG, dpkg), (APK, apk)] {
+        for path in paths {
+            let Some(entry) = files::follow(tree, path) else { continue };
+            // One database may have two paths, one a link.
+            if seen.contains(&&entry.path) {
+                continue;
+            }
+            seen.push(&entry.path);
+            found.extend(read_file(repo, entry, parse)?);
+        }
+    }
+    for path in DPKG_DIRECTORIES {
+        let Some(directory) = files::follow(tree, path) else { continue };
+        for entry in tree.below(&directory.path) {
+            if !entry.path.file_name().ends_with(b".md5sums") {
+                found.extend(read_file(repo, entry, dpkg)?);
+            }
+        }
+    }
+    if RPM.iter().any(|directory| {
+        RPM_FILES.iter().any(|name| files::follow(tree, &format!("{directory}/{name}")).is_some())
+    }) {
+        not_read.push("the rpm database is present, but is not read".into());
+    }
+    Ok(found)
+}
+
+fn read_file(
+    repo: &Repo,
+    entry: &TreeEntry,
+    parse: fn(&mut dyn BufRead) -> Result<Vec<Package>, packages::Error>,
+) -> Result<Vec<Package>> {
+    let Some(content) = files::open(repo, entry, LIMIT)? else { return Ok(Vec::new()) };
+    parse(&mut BufReader::new(content)).map_err(|error| {
+        let reading = format!("reading /{}", entry.path);
+        match error {
+            packages::Error::Io(source) => Error::io(reading)(source),
+            packages::Error::Malformed { .. } => Error::incompatible(format!("{reading}: {error}")),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> Vec<Package> {
+        text.split_whitespace()
+            .map(|p| {
+                let (name, version) = p.split_once('=').unwrap();
+                Package { name: name.into(), architecture: None, version: version.into() }
+            })
+            .collect()
+    }
+
+    fn shown(changes: &[PackageChange]) -> Vec<String> {
+        let text = |v: &Option<String>| v.clone().unwrap_or_default();
+        changes.iter().map(|c| format!("{} {}>{}", c.name, text(&c.from), text(&c.to))).collect()
+    }
+
+    #[test]
+    fn packages_are_added_removed_upgraded_and_downgraded() {
+        let diff = compare_lists(list("a=1 b=1.9 c=2 d=1 k=1 k=2"), list("b=1.10 c=1~ d=1 e=5 k=2 k=3"));
+        assert_eq!(shown(&diff.added), ["e >5"]);
+        assert_eq!(shown(&diff.removed), ["a 1>"]);
+        assert_eq!(shown(&diff.upgraded), ["b 1.9>1.10", "k 1>3"]);
+        assert_eq!(shown(&diff.downgraded), ["c 2>1~"]);
+        assert!(compare_lists(list("a=1"), list("a=1")).is_empty());
+    }
+}

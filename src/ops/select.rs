@@ -1,0 +1,66 @@
+//! Finding the deployment that a number means.
+
+use super::{Error, Result};
+use crate::names::StaterootName;
+use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, Observed};
+
+/// The key of deployment `id` in `stateroot`, or in the current stateroot when none is named. The deployment
+/// need not be readable: something is there under this number.
+pub(super) fn key(
+    observed: &Observed,
+    id: DeploymentId,
+    stateroot: Option<&StaterootName>,
+) -> Result<DeploymentKey> {
+    let key =
+        DeploymentKey { stateroot: stateroot.cloned().unwrap_or_else(|| observed.current_stateroot()), id };
+    let damaged = observed.problems.iter().any(|p| p.deployment.as_ref() == Some(&key));
+    if damaged || observed.deployment(&key).is_some() {
+        return Ok(key);
+    }
+    let elsewhere: Vec<&str> = observed
+        .deployments
+        .iter()
+        .filter(|d| d.record.id == id && stateroot.is_none())
+        .map(|d| d.record.stateroot.as_str())
+        .collect();
+    Err(Error::not_found(match elsewhere.as_slice() {
+        [] => format!("{key} does not exist"),
+        others => format!("{key} does not exist, but stateroot {} has one", others.join(", ")),
+    }))
+}
+
+/// The key of a deployment that was there once: its number was given out.
+pub(super) fn former(
+    observed: &Observed,
+    id: DeploymentId,
+    stateroot: Option<&StaterootName>,
+) -> Option<DeploymentKey> {
+    let stateroot = stateroot.cloned().unwrap_or_else(|| observed.current_stateroot());
+    let given_out = id < observed.counters.next_id(&stateroot);
+    given_out.then_some(DeploymentKey { stateroot, id })
+}
+
+/// As [`key`], for a deployment whose record reads back.
+pub(super) fn deployment<'o>(
+    observed: &'o Observed,
+    id: DeploymentId,
+    stateroot: Option<&StaterootName>,
+) -> Result<&'o Deployment> {
+    let key = key(observed, id, stateroot)?;
+    observed.deployment(&key).ok_or_else(|| {
+        let problem = observed.problems.iter().find(|p| p.deployment.as_ref() == Some(&key));
+        Error::corrupt(problem.map_or_else(|| format!("{key} is damaged"), |p| p.message.clone()))
+    })
+}
+
+/// The deployment that `upgrade` starts from: the first of the stateroot in boot order.
+pub(super) fn merge_deployment<'o>(
+    observed: &'o Observed,
+    stateroot: &StaterootName,
+) -> Result<&'o Deployment> {
+    observed
+        .deployments
+        .iter()
+        .find(|d| d.record.stateroot == *stateroot)
+        .ok_or_else(|| Error::not_found(format!("stateroot {stateroot} has no deployment to start from")))
+}

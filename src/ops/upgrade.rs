@@ -1,0 +1,155 @@
+//! Upgrade: the image that the newest deployment follows, if there is a newer one.
+
+use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
+use super::fetch::{FetchPlan, Resolved, absolute, resolve};
+use super::image::ImageFacts;
+use super::status::ImageStatus;
+use super::{Context, Error, Result, ResultExt, Run, select};
+use crate::names::StaterootName;
+use crate::oci::ImageReference;
+use crate::oci::platform::Platform;
+use crate::sysroot::{Deployment, Observed, Origin, Sysroot};
+
+/// How to upgrade or switch.
+#[derive(Debug, Clone, Default)]
+pub struct UpgradeOptions {
+    /// `None`: the current one.
+    pub stateroot: Option<StaterootName>,
+    /// `None`: that of this machine.
+    pub platform: Option<Platform>,
+    pub downgrade: Downgrade,
+    pub run: Run,
+}
+
+/// Whether an image that was built before the deployed one is taken. A registry, or somebody between here and
+/// there, could otherwise bring back old holes with an old image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Downgrade {
+    #[default]
+    Refuse,
+    Allow,
+}
+
+/// Deploys what the first deployment in boot order follows, with its kernel arguments.
+pub fn upgrade(sysroot: &Sysroot, options: &UpgradeOptions, context: &Context<'_>) -> Result<Deployed> {
+    let start = Start::observe(sysroot, options.stateroot.as_ref())?;
+    let reference = start.reference()?;
+    let resolved = resolve(&reference, options.platform.as_ref(), context)?;
+    start.move_to(sysroot, &resolved, options, context)
+}
+
+/// Where an upgrade or a switch starts: the first deployment of the stateroot in boot order.
+pub(super) struct Start {
+    pub deployment: Deployment,
+    pub origin: Origin,
+}
+
+impl Start {
+    pub fn observe(sysroot: &Sysroot, stateroot: Option<&StaterootName>) -> Result<Self> {
+        let observed = sysroot.observe()?;
+        let stateroot = stateroot.cloned().unwrap_or_else(|| observed.current_stateroot());
+        let deployment = select::merge_deployment(&observed, &stateroot)?.clone();
+        let origin = deployment.origin.clone().ok_or_else(|| bad_origin(&observed, &deployment))?;
+        Ok(Self { deployment, origin })
+    }
+
+    /// The reference to follow.
+    pub fn reference(&self) -> Result<ImageReference> {
+        let file = || format!("reading {}.origin", self.deployment.path());
+        self.origin.reference.parse::<ImageReference>().context(file)
+    }
+
+    /// True when `resolved` is what is deployed and followed already.
+    pub fn is_at(&self, resolved: &Resolved) -> bool {
+        self.deployment.record.image.digest == *resolved.digest() && self.follows(&resolved.reference)
+    }
+
+    /// Compares by meaning: people may have written the origin in another spelling.
+    fn follows(&self, reference: &ImageReference) -> bool {
+        self.reference().and_then(|own| absolute(&own)).is_ok_and(|own| own == *reference)
+    }
+
+    /// Makes a deployment of `resolved` unless that is what the newest one is.
+    pub fn move_to(
+        &self,
+        sysroot: &Sysroot,
+        resolved: &Resolved,
+        options: &UpgradeOptions,
+        context: &Context<'_>,
+    ) -> Result<Deployed> {
+        if self.is_at(resolved) {
+            return self.unchanged(sysroot, resolved, options.run);
+        }
+        self.check_age(resolved, options.downgrade)?;
+        let request = Request {
+            stateroot: Some(self.deployment.record.stateroot.clone()),
+            kernel_arguments: self.origin.kernel_arguments.clone(),
+        };
+        match options.run {
+            Run::Dry => plan_deployment(sysroot, resolved, &request),
+            Run::Real => make_deployment(sysroot, resolved, &request, context),
+        }
+    }
+
+    fn unchanged(&self, sysroot: &Sysroot, resolved: &Resolved, run: Run) -> Result<Deployed> {
+        let record = &self.deployment.record;
+        Ok(Deployed {
+            dry_run: run.is_dry(),
+            unchanged: true,
+            id: record.id,
+            stateroot: record.stateroot.clone(),
+            path: self.deployment.path(),
+            image: ImageStatus::from(record.image.clone()),
+            tree: Some(record.tree),
+            kernel: Some(record.kernel.clone()),
+            fetch: FetchPlan { layers_new: 0, fetch_bytes: 0, ..resolved.plan(sysroot.repo())? },
+            pulled: None,
+        })
+    }
+
+    /// Refuses an image that is older than the deployed one. Only within one reference: another line of images
+    /// has its own times.
+    fn check_age(&self, resolved: &Resolved, downgrade: Downgrade) -> Result<()> {
+        let deployed = &self.deployment.record.image;
+        if downgrade == Downgrade::Allow || !self.follows(&resolved.reference) {
+            return Ok(());
+        }
+        let new = ImageFacts::of_config(&resolved.image.config).timestamp;
+        let (Some(new), Some(old)) = (&new, &deployed.timestamp) else { return Ok(()) };
+        if !is_older(new, old) {
+            return Ok(());
+        }
+        Err(Error::incompatible(format!(
+            "{} is older than what is deployed: it was built at {new}, {} at {old}",
+            resolved.reference,
+            self.deployment.key(),
+        )))
+    }
+}
+
+/// True when both are times (RFC 3339) and the first is the earlier one.
+fn is_older(new: &str, old: &str) -> bool {
+    match (new.parse::<jiff::Timestamp>(), old.parse::<jiff::Timestamp>()) {
+        (Ok(new), Ok(old)) => new < old,
+        _ => false,
+    }
+}
+
+fn bad_origin(observed: &Observed, deployment: &Deployment) -> Error {
+    let key = deployment.key();
+    let problem = observed.problems.iter().find(|p| p.deployment.as_ref() == Some(&key));
+    Error::invalid(problem.map_or_else(|| format!("{key} has no origin"), |p| p.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_is_compared_as_time_not_as_text() {
+        assert!(is_older("2025-01-01T00:00:00Z", "2025-01-01T00:00:01Z"));
+        assert!(is_older("2025-01-01T01:00:00+02:00", "2025-01-01T00:00:00Z"));
+        assert!(!is_older("2025-01-01T00:00:00Z", "2025-01-01T00:00:00Z"));
+        assert!(!is_older("yesterday", "2025-01-01T00:00:00Z"));
+    }
+}

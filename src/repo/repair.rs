@@ -1,0 +1,183 @@
+//! Replacing damaged or missing objects by whole ones, and the links to them.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use rustix::fs::{AtFlags, Mode as FileMode, OFlags};
+
+use super::layout::{self, STAGING};
+use super::object::ObjectHasher;
+use super::write::apply_meta;
+use super::{CheckoutOptions, Error, Meta, Mtime, Node, Repo, Result, TreeEntry};
+use crate::digest::ObjectId;
+use crate::fsx::lock::ExclusiveGuard;
+use crate::fsx::{self, Dir};
+use crate::names::ImagePath;
+
+/// What a layer is read again for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reread {
+    /// Only objects are missing: files of other sizes are skipped without hashing them.
+    Objects,
+    /// What the layer says is lost as well: every file is hashed.
+    Layer,
+}
+
+/// Reads layers again and keeps only the wanted objects of them. Each is durable when it is stored.
+#[derive(Debug)]
+pub struct Repair<'r> {
+    repo: &'r Repo,
+    staging: Dir,
+    wanted: HashMap<ObjectId, u64>,
+    sizes: HashSet<u64>,
+    reread: Reread,
+    repaired: Vec<ObjectId>,
+}
+
+impl Repo {
+    /// Starts a repair of `wanted` objects, with their sizes in bytes.
+    pub fn repair(&self, _guard: &ExclusiveGuard, wanted: HashMap<ObjectId, u64>) -> Result<Repair<'_>> {
+        let open = || fsx::ensure_dir(&fsx::open_subdir(&self.dir, STAGING)?, "repair", 0o700);
+        let staging = open().map_err(Error::io("making a staging directory"))?;
+        let sizes = wanted.values().copied().collect();
+        Ok(Repair { repo: self, staging, wanted, sizes, reread: Reread::Objects, repaired: Vec::new() })
+    }
+
+    /// Gives an object whose content is right its owner, mode and xattrs back, on a fresh inode.
+    pub fn repair_metadata(&self, _guard: &ExclusiveGuard, object: &ObjectId) -> Result<bool> {
+        let metas = self.expected_meta(&HashSet::from([*object]));
+        let Some(meta) = metas.get(object) else { return Ok(false) };
+        self.renew_object(object, meta).map_err(Error::io(format!("repairing object {object}")))?;
+        Ok(true)
+    }
+
+    /// Sizes of objects as trees and layers know them.
+    pub fn object_sizes(&self, objects: &HashSet<ObjectId>) -> HashMap<ObjectId, u64> {
+        let mut sizes = HashMap::new();
+        self.visit_nodes(|node, _| {
+            if let Node::File { object, size } = node
+                && objects.contains(object)
+            {
+                sizes.insert(*object, *size);
+            }
+        });
+        sizes
+    }
+
+    /// Links repaired objects into a checkout again, in place of the inodes it has: one rename for each path.
+    /// Returns how many paths were relinked. Durable when it returns.
+    pub fn relink_checkout(
+        &self,
+        _guard: &ExclusiveGuard,
+        entries: &[TreeEntry],
+        top: &ImagePath,
+        dest: &Dir,
+        options: &CheckoutOptions,
+        objects: &HashSet<ObjectId>,
+    ) -> Result<u64> {
+        let mut relinked = 0;
+        for entry in entries.iter().filter(|e| options.wants(top, &e.path)) {
+            let Node::File { object, .. } = &entry.node else { continue };
+            if objects.contains(object) {
+                let path = top.strip_from(&entry.path);
+                self.relink(object, dest, path).map_err(Error::io(format!("relinking {}", entry.path)))?;
+                relinked += 1;
+            }
+        }
+        if relinked > 0 {
+            fsx::sync_filesystem(dest).map_err(Error::io("syncing a relinked deployment"))?;
+        }
+        Ok(relinked)
+    }
+
+    fn relink(&self, object: &ObjectId, dest: &Dir, path: &[u8]) -> io::Result<()> {
+        let (parent, name) = match path.iter().rposition(|b| *b == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b"."[..], path),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let parent = rustix::fs::openat(dest, parent, flags, FileMode::empty())?;
+        let objects = self.objects.of(object);
+        let own = rustix::fs::statat(objects, layout::object_name(object), AtFlags::SYMLINK_NOFOLLOW)?;
+        let name = CString::new(name)?;
+        match rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            // rename(2) does nothing when both names are the same inode, and would leave the temporary one.
+            Ok(stat) if stat.st_ino == own.st_ino => return Ok(()),
+            Ok(_) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let temporary = format!(".reroot-{}", &object.hex()[..16]);
+        let _ = rustix::fs::unlinkat(&parent, &temporary, AtFlags::empty());
+        rustix::fs::linkat(objects, layout::object_name(object), &parent, &temporary, AtFlags::empty())?;
+        Ok(rustix::fs::renameat(&parent, &temporary, &parent, &name)?)
+    }
+}
+
+impl Repair<'_> {
+    /// Sets what the next layer is read for.
+    pub fn reread(&mut self, reread: Reread) {
+        self.reread = reread;
+    }
+
+    /// The objects that are still wanted.
+    pub fn wanted(&self) -> impl Iterator<Item = &ObjectId> {
+        self.wanted.keys()
+    }
+
+    /// The objects that were stored.
+    pub fn repaired(&self) -> &[ObjectId] {
+        &self.repaired
+    }
+
+    /// Takes one file of a layer. The id of a file that was skipped is not known: it comes back as zeros and
+    /// the layer made from it must not be stored.
+    pub fn store(
+        &mut self,
+        meta: &Meta,
+        mtime: Mtime,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<ObjectId> {
+        if self.reread == Reread::Objects && !self.sizes.contains(&size) {
+            io::copy(content, &mut io::sink()).map_err(Error::io("reading a file of the layer"))?;
+            return Ok(ObjectId([0; 32]));
+        }
+        let mut hasher = ObjectHasher::new(meta, size);
+        let write = || -> io::Result<File> {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(&self.staging, "object", flags, FileMode::RUSR | FileMode::WUSR)?;
+            Ok(fd.into())
+        };
+        let mut file = write().map_err(Error::io("writing a repaired object"))?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut left = size;
+        while left > 0 {
+            let n = left.min(buffer.len() as u64) as usize;
+            content.read_exact(&mut buffer[..n]).map_err(Error::io("reading a file of the layer"))?;
+            hasher.update(&buffer[..n]);
+            file.write_all(&buffer[..n]).map_err(Error::io("writing a repaired object"))?;
+            left -= n as u64;
+        }
+        let id = hasher.finish();
+        if self.wanted.contains_key(&id) {
+            self.publish(&id, &file, meta, mtime).map_err(Error::io(format!("repairing object {id}")))?;
+            self.wanted.remove(&id);
+            self.repaired.push(id);
+        } else {
+            drop(file);
+            fsx::remove_file(&self.staging, "object").map_err(Error::io("dropping a whole object"))?;
+        }
+        Ok(id)
+    }
+
+    /// Rule R: the content is on disk before it takes the name over.
+    fn publish(&self, id: &ObjectId, file: &File, meta: &Meta, mtime: Mtime) -> io::Result<()> {
+        apply_meta(file, self.repo.mode, meta, mtime)?;
+        file.sync_all()?;
+        let dir = self.repo.objects.of(id);
+        fsx::rename(&self.staging, "object", dir, &layout::object_name(id))?;
+        fsx::sync_dir(dir)
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the whole, one module per verb or subject; `support` has what they share.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
+
+mod oci_local;
+mod support;
