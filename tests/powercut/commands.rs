@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -67,39 +68,13 @@ impl Commands {
     }
 
     fn reroot(&self, root: &Path, arguments: &[&str]) -> Result<String> {
-        use reroot::env::Env;
-        use reroot::fsx::lock::Wait;
-        use reroot::ops::{self, Context, Run};
-        use reroot::sysroot::Sysroot;
-        let mut env = Env::from_process();
-        env.config_root = self.directory.path().join("config");
-        let config = ops::config::load(&env)?;
-        let context =
-            Context { env: &env, config: &config, reporter: &reroot::progress::Silent, wait: Wait::No };
-        if arguments[0] == "init" {
-            ops::init(root, &Default::default(), &context)?;
-            return Ok(String::new());
-        }
-        let sysroot = Sysroot::open(root, &env)?;
-        match arguments {
-            ["image", "pull", image] => {
-                drop(ops::image::pull(&sysroot, &image.parse()?, &Default::default(), &context)?)
-            }
-            ["image", "rm", image] => drop(ops::image::remove(&sysroot, image, Run::Real, &context)?),
-            ["deploy", image] => drop(ops::deploy(&sysroot, &image.parse()?, &Default::default(), &context)?),
-            ["upgrade"] => drop(ops::upgrade(&sysroot, &Default::default(), &context)?),
-            ["rollback"] => drop(ops::rollback(&sysroot, &Default::default(), &context)?),
-            ["prune"] => drop(ops::prune(&sysroot, Run::Real, &context)?),
-            ["status", ..] => return Ok(serde_json::to_string(&ops::status(&sysroot)?)?),
-            ["fsck"] => {
-                let report = sysroot.repo().fsck()?;
-                ensure!(report.problems.is_empty(), "{:?}", report.problems);
-                let observed = sysroot.observe()?;
-                ensure!(observed.problems.is_empty(), "{:?}", observed.problems);
-            }
-            other => bail!("{other:?}"),
-        }
-        Ok(String::new())
+        // A command that hangs on a torn disk is a defect, not a reason to wait.
+        let mut command = Command::new("timeout");
+        command
+            .args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_reroot"), "--sysroot"])
+            .arg(root)
+            .args(arguments);
+        crate::device::run(command.env("REROOT_CONFIG_ROOT", self.directory.path().join("config")))
     }
 
     fn status(&self, root: &Path) -> Result<Vec<Listed>> {
