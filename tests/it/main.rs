@@ -4,3 +4,4 @@
 mod oci_local;
 mod oci_mutations;
 mod support;
+mod tidy;
