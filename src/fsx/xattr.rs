@@ -5,8 +5,11 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+/// The name and the value of an extended attribute.
+pub type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// All extended attributes of a file, sorted by name. Empty where the file system has none.
-pub fn read_all(file: impl AsFd) -> io::Result<Vec<(Box<[u8]>, Box<[u8]>)>> {
+pub fn read_all(file: impl AsFd) -> io::Result<Vec<Pair>> {
     let mut names = Vec::new();
     match grow(&mut names, |buffer| rustix::fs::flistxattr(&file, buffer)) {
         Ok(()) => {}
@@ -81,7 +84,7 @@ mod tests {
         }
         set(&file, b"user.a", b"short").unwrap();
         set(&file, b"user.empty", b"").unwrap();
-        let pairs: Vec<(Box<[u8]>, Box<[u8]>)> = vec![
+        let pairs: Vec<Pair> = vec![
             (b"user.a"[..].into(), b"short"[..].into()),
             (b"user.b"[..].into(), long[..].into()),
             (b"user.empty"[..].into(), b""[..].into()),

@@ -22,6 +22,7 @@
 
 use super::{Change, LayerTree, Meta, Mtime, Node, Tree, TreeEntry, TreeShapeError, Xattrs};
 use crate::digest::{ObjectId, TreeId};
+use crate::fsx::xattr::Pair;
 use crate::names::{ImagePath, NameError};
 
 const TREE_MAGIC: &[u8] = b"reroot tree 1\n";
@@ -328,7 +329,7 @@ impl<'a> Decoder<'a> {
         if count == 0 {
             return Ok(Xattrs::default());
         }
-        let mut pairs: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::with_capacity(count);
+        let mut pairs: Vec<Pair> = Vec::with_capacity(count);
         for _ in 0..count {
             let (name, value) = (self.blob()?, self.blob()?);
             if pairs.last().is_some_and(|(before, _)| **before >= *name) {
