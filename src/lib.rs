@@ -1,9 +1,11 @@
 #![doc = "Atomic, numbered deployments of a Linux system from bootable OCI images."]
 
+pub mod cli;
 pub mod digest;
 pub mod env;
 pub mod fsx;
 pub mod layer;
+pub mod memory;
 pub mod names;
 pub mod oci;
 pub mod ops;

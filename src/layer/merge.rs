@@ -22,7 +22,7 @@ pub fn merge(layers: impl IntoIterator<Item = Result<LayerTree>>) -> Result<Tree
     for (index, layer) in layers.into_iter().enumerate() {
         root.apply(layer?).map_err(|(path, reason)| Error::Conflict { layer: index + 1, path, reason })?;
     }
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(root.directory.count());
     root.directory.write(ImagePath::root(), &mut entries);
     Ok(Tree::new(entries).expect("a nested tree lists its directories before what is in them, in order"))
 }
@@ -65,6 +65,15 @@ impl Directory {
     /// A directory that is needed but that no layer describes.
     fn missing() -> Self {
         Self { meta: Meta { mode: 0o755, ..Meta::default() }, ..Self::default() }
+    }
+
+    /// Entries of this directory, itself included.
+    fn count(&self) -> usize {
+        let below = |item: &Item| match item {
+            Item::Directory(directory) => directory.count(),
+            Item::Other(_) => 1,
+        };
+        1 + self.children.values().map(below).sum::<usize>()
     }
 
     fn write(self, path: ImagePath, out: &mut Vec<TreeEntry>) {

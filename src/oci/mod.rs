@@ -15,6 +15,7 @@ mod error;
 mod files;
 #[cfg(feature = "registry")]
 mod host_files;
+mod json;
 mod layout;
 pub mod limits;
 pub mod manifest;
