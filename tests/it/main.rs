@@ -4,5 +4,10 @@
 mod cli_text;
 mod oci_local;
 mod oci_mutations;
+mod registry_auth;
+mod registry_blobs;
+mod registry_manifests;
+mod registry_real;
+mod registry_routes;
 mod support;
 mod tidy;
