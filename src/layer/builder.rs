@@ -30,9 +30,17 @@ fn is_symlink(change: &Change) -> bool {
 impl Builder {
     pub(super) fn set(&mut self, path: ImagePath, change: Change) -> Result<()> {
         self.check_place(&path)?;
+        let old = self.changes.get(&path);
+        if old.is_some_and(is_symlink) && self.first_below(&path).is_some() {
+            // They went where the link led, and what is there now would have them too.
+            return Err(Error::refused(
+                path.as_bytes(),
+                "it replaces a symbolic link below which the same layer has entries",
+            ));
+        }
         if is_directory(&change) {
-            if matches!(self.changes.get(&path), Some(Change::Whiteout)) {
-                // Deleted from below and made anew: nothing of the lower directory shows.
+            if old.is_some_and(|change| !is_directory(change)) {
+                // Deleted from below or replaced, and made anew: nothing of the lower directory shows.
                 self.opaque.insert(path.clone());
             }
         } else {
@@ -111,12 +119,14 @@ impl Builder {
         }
     }
 
-    fn remove_below(&mut self, path: &ImagePath) {
+    fn first_below(&self, path: &ImagePath) -> Option<&ImagePath> {
         let after = (Bound::Excluded(path), Bound::Unbounded);
-        while let Some((below, _)) = self.changes.range::<ImagePath, _>(after).next()
-            && below.is_below(path)
-        {
-            let below = below.clone();
+        let (next, _) = self.changes.range::<ImagePath, _>(after).next()?;
+        Some(next).filter(|next| next.is_below(path))
+    }
+
+    fn remove_below(&mut self, path: &ImagePath) {
+        while let Some(below) = self.first_below(path).cloned() {
             self.changes.remove(&below);
         }
         while let Some(below) = self.opaque.range::<ImagePath, _>(path..).next()
