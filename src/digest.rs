@@ -5,12 +5,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::names::printable;
+
 /// Why a text is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind} digest")]
 pub struct ParseDigestError {
     kind: &'static str,
     text: String,
+}
+
+/// The beginning of a text from outside, for a message.
+fn shown(text: &str) -> String {
+    printable(text.chars().take(80).collect::<String>().as_bytes())
 }
 
 macro_rules! digest {
@@ -27,7 +34,7 @@ macro_rules! digest {
 
             /// Parses 64 lower-case hexadecimal digits without an algorithm prefix.
             pub fn from_hex(text: &str) -> Result<Self, ParseDigestError> {
-                let error = || ParseDigestError { kind: $kind, text: text.chars().take(80).collect() };
+                let error = || ParseDigestError { kind: $kind, text: shown(text) };
                 if text.len() != 64 || text.bytes().any(|b| b.is_ascii_uppercase()) {
                     return Err(error());
                 }
@@ -54,7 +61,7 @@ macro_rules! digest {
             fn from_str(text: &str) -> Result<Self, ParseDigestError> {
                 match text.strip_prefix($prefix) {
                     Some(hex) => Self::from_hex(hex),
-                    None => Err(ParseDigestError { kind: $kind, text: text.chars().take(80).collect() }),
+                    None => Err(ParseDigestError { kind: $kind, text: shown(text) }),
                 }
             }
         }

@@ -65,7 +65,7 @@ pub struct SharedGuard(#[expect(dead_code, reason = "dropping it releases the lo
 
 /// Proof that nobody else holds the lock at all.
 #[derive(Debug)]
-pub struct ExclusiveGuard(File);
+pub struct ExclusiveGuard(SharedGuard);
 
 impl LockFile {
     /// Opens the lock file below `dir`, making it when it is missing (mode 0600).
@@ -87,7 +87,7 @@ impl LockFile {
     }
 
     pub fn exclusive(self, wait: Wait) -> Result<ExclusiveGuard, LockError> {
-        self.take(wait, File::try_lock, File::lock).map(ExclusiveGuard)
+        self.take(wait, File::try_lock, File::lock).map(|file| ExclusiveGuard(SharedGuard(file)))
     }
 
     fn take(
@@ -117,10 +117,9 @@ impl LockFile {
 }
 
 impl ExclusiveGuard {
-    /// Gives up exclusiveness but not the lock. There may be a moment in which another process gets it.
-    pub fn downgrade(self) -> io::Result<SharedGuard> {
-        self.0.lock_shared()?;
-        Ok(SharedGuard(self.0))
+    /// Who holds the lock alone also has what those have who share it.
+    pub fn as_shared(&self) -> &SharedGuard {
+        &self.0
     }
 }
 

@@ -5,8 +5,11 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+/// The name and the value of an extended attribute.
+pub type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// All extended attributes of a file, sorted by name. Empty where the file system has none.
-pub fn read_all(file: impl AsFd) -> io::Result<Vec<(Box<[u8]>, Box<[u8]>)>> {
+pub fn read_all(file: impl AsFd) -> io::Result<Vec<Pair>> {
     let mut names = Vec::new();
     match grow(&mut names, |buffer| rustix::fs::flistxattr(&file, buffer)) {
         Ok(()) => {}
@@ -42,25 +45,52 @@ pub fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::fsetxattr(file, name, value, rustix::fs::XattrFlags::empty())?)
 }
 
-/// Asks first for the length, then for the bytes, again when they grew in between.
+/// Longer than nearly all lists and values.
+const GUESS: usize = 256;
+/// No list and no value is longer: `XATTR_LIST_MAX` and `XATTR_SIZE_MAX` of limits.h.
+const LONGEST: usize = 64 << 10;
+
+/// Calls with a buffer that grows until the answer fits. Never with an empty one: rustix answers 0 to that, not the
+/// length as the system call does.
 fn grow(
     out: &mut Vec<u8>,
     mut call: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
 ) -> rustix::io::Result<()> {
+    let mut size = GUESS;
     loop {
-        let length = call(&mut [])?;
-        if length == 0 {
-            out.clear();
-            return Ok(());
-        }
-        out.resize(length, 0);
+        out.resize(size, 0);
         match call(out) {
             Ok(length) => {
                 out.truncate(length);
                 return Ok(());
             }
-            Err(Errno::RANGE) => {}
+            Err(Errno::RANGE) if size < LONGEST => size = LONGEST,
             Err(errno) => return Err(errno),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_read_back_whatever_their_length() {
+        let file = tempfile::tempfile().unwrap();
+        let long = vec![b'x'; 2000];
+        match set(&file, b"user.b", &long) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
+            result => result.unwrap(),
+        }
+        set(&file, b"user.a", b"short").unwrap();
+        set(&file, b"user.empty", b"").unwrap();
+        let pairs: Vec<Pair> = vec![
+            (b"user.a"[..].into(), b"short"[..].into()),
+            (b"user.b"[..].into(), long[..].into()),
+            (b"user.empty"[..].into(), b""[..].into()),
+        ];
+        assert_eq!(read_all(&file).unwrap(), pairs);
+        assert_eq!(read(&file, "user.b").unwrap(), Some(long));
+        assert_eq!(read(&file, "user.c").unwrap(), None);
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::compress::sniff;
 use super::files::Files;
+use super::json::check_keys;
 use super::limits::{DOCUMENT_BYTES, LAYERS};
 use super::manifest::{Compression, LayerDescriptor};
 use super::platform::Platform;
@@ -19,6 +20,7 @@ use super::resolve::{Fetched, resolve_image};
 use super::source::{ImageSource, ResolvedImage};
 use super::{Error, Result};
 use crate::digest::{Sha256, Sha256Hasher};
+use crate::names::printable;
 
 /// A `docker save` archive and the image in it that was asked for.
 #[derive(Debug)]
@@ -39,6 +41,12 @@ struct Item {
     layers: Vec<String>,
 }
 
+impl Item {
+    fn tags(&self) -> &[String] {
+        self.repo_tags.as_deref().unwrap_or_default()
+    }
+}
+
 impl DockerArchiveSource {
     pub fn open(files: Files, shown: &ImageReference, reference: &LocalReference) -> Result<Self> {
         Ok(Self { files, shown: shown.to_string(), reference: reference.clone(), names: Mutex::default() })
@@ -47,30 +55,33 @@ impl DockerArchiveSource {
     fn find(&self) -> Result<Item> {
         let file = self.files.read("manifest.json", DOCUMENT_BYTES, &self.shown)?;
         let file = file.ok_or_else(|| Error::malformed(&self.shown, "it has no file `manifest.json`"))?;
-        let items: Vec<Item> = serde_json::from_slice(&file)
-            .map_err(|e| Error::malformed(format!("manifest.json of {}", self.shown), e.to_string()))?;
-        let tags = |item: &Item| item.repo_tags.clone().unwrap_or_default();
-        let tag_of = |name: &str| name.rsplit_once(':').map(|(_, tag)| tag.to_owned());
-        let known = items.iter().flat_map(tags).map(|t| crate::names::printable(t.as_bytes())).collect();
-        let mut candidates = items.into_iter().filter(|item| match &self.reference.tag {
-            None => true,
-            Some(tag) => tags(item).iter().any(|name| tag_of(name).as_ref() == Some(tag)),
-        });
-        match (candidates.next(), candidates.next()) {
-            (Some(item), None) => Ok(item),
-            (Some(_), Some(_)) => {
-                Err(Error::NotFound { what: format!("{}, which fits several images,", self.shown), known })
-            }
-            (None, _) => Err(Error::NotFound { what: self.shown.clone(), known }),
+        let malformed = |e: serde_json::Error| {
+            Error::malformed(format!("manifest.json of {}", self.shown), e.to_string())
+        };
+        check_keys(&file, &["Config", "RepoTags", "Layers"]).map_err(malformed)?;
+        let mut items: Vec<Item> = serde_json::from_slice(&file).map_err(malformed)?;
+        let known: Vec<String> =
+            items.iter().flat_map(Item::tags).map(|tag| printable(tag.as_bytes())).collect();
+        if let Some(wanted) = &self.reference.tag {
+            let fits = |name: &String| name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted);
+            items.retain(|item| item.tags().iter().any(fits));
+        }
+        match items.len() {
+            0 => Err(Error::NotFound { what: self.shown.clone(), known }),
+            1 => Ok(items.remove(0)),
+            _ => Err(Error::InvalidReference {
+                text: self.shown.clone(),
+                reason: format!("several images are there: {}", known.join(", ")),
+            }),
         }
     }
 
     /// Size, digest and compression of a layer. The archive says none of them; an uncompressed layer's digest is
     /// its diff_id, and is checked while it is read.
     fn describe(&self, name: &str, diff_id: &Sha256) -> Result<(u64, Sha256, Compression)> {
-        let missing =
-            || Error::NotFound { what: format!("layer {name} of {}", self.shown), known: Vec::new() };
-        let reading = || format!("reading layer {name} of {}", self.shown);
+        let what = format!("layer {} of {}", printable(name.as_bytes()), self.shown);
+        let missing = || Error::NotFound { what: what.clone(), known: Vec::new() };
+        let reading = || format!("reading {what}");
         let (mut file, size) = self.files.open(name, &self.shown)?.ok_or_else(missing)?;
         let mut buffer = vec![0; 64 << 10];
         let mut filled = file.read(&mut buffer).map_err(Error::io(reading()))?;

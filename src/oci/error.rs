@@ -11,8 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// again by `Error::from`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What was typed is no image reference.
-    #[error("`{text}` is not an image reference: {reason}")]
+    /// What was typed is no image reference, or one that says too little.
+    #[error("`{text}` does not name an image: {reason}")]
     InvalidReference { text: String, reason: String },
     /// The source answered that it does not have this.
     #[error("{what} does not exist{}", listed(.known))]

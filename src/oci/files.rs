@@ -14,9 +14,12 @@ use super::compress::sniff;
 use super::manifest::Compression;
 use super::{Error, Result};
 use crate::fsx::{self, Dir};
+use crate::names::printable;
 
 /// Entries of an archive: an image has some per layer.
 const MAX_ENTRIES: usize = 100_000;
+/// Bytes read for each header: room for an extension header before it.
+const FIRST_READ: usize = 4096;
 /// Links from one name to the next.
 const MAX_LINKS: usize = 8;
 
@@ -42,21 +45,23 @@ impl Files {
     /// Reads a small file; `None` when it is not there. `whose` is for messages.
     pub fn read(&self, name: &str, limit: u64, whose: &str) -> Result<Option<Vec<u8>>> {
         let Some((file, size)) = self.open(name, whose)? else { return Ok(None) };
-        let too_large = |size| Err(Error::TooLarge { what: format!("{name} of {whose}"), size, limit });
+        let shown = printable(name.as_bytes());
+        let too_large = |size| Err(Error::TooLarge { what: format!("{shown} of {whose}"), size, limit });
         if size > limit {
             return too_large(size);
         }
         let mut bytes = Vec::with_capacity(size as usize);
         file.take(limit + 1)
             .read_to_end(&mut bytes)
-            .map_err(Error::io(format!("reading {name} of {whose}")))?;
+            .map_err(Error::io(format!("reading {shown} of {whose}")))?;
         if bytes.len() as u64 > limit { too_large(bytes.len() as u64) } else { Ok(Some(bytes)) }
     }
 
     /// Opens a file and gives its size; `None` when it is not there. In a directory, links are followed as long
     /// as they stay inside it.
     pub fn open(&self, name: &str, whose: &str) -> Result<Option<(Box<dyn Read + Send>, u64)>> {
-        let context = || format!("opening {name} of {whose}");
+        let shown = || printable(name.as_bytes());
+        let context = || format!("opening {} of {whose}", shown());
         match self {
             Self::Directory(dir) => {
                 let Some(file) = fsx::open_in_root(dir, name.as_bytes()).map_err(Error::io(context()))?
@@ -65,7 +70,10 @@ impl Files {
                 };
                 let metadata = file.metadata().map_err(Error::io(context()))?;
                 if !metadata.is_file() {
-                    return Err(Error::malformed(format!("{name} of {whose}"), "it is not a regular file"));
+                    return Err(Error::malformed(
+                        format!("{} of {whose}", shown()),
+                        "it is not a regular file",
+                    ));
                 }
                 Ok(Some((Box::new(file), metadata.len())))
             }
@@ -75,7 +83,7 @@ impl Files {
 }
 
 fn not_found(error: io::Error, path: &str) -> Error {
-    let what = crate::names::printable(path.as_bytes());
+    let what = printable(path.as_bytes());
     match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound { what, known: Vec::new() },
         _ => Error::Io { context: format!("opening {what}"), source: error },
@@ -109,7 +117,7 @@ impl Archive {
         }
         let mut parser = Parser::new(Limits { max_path_len: Some(4096), ..Limits::default() });
         let mut members = HashMap::new();
-        let mut buffer = vec![0; 4096];
+        let mut buffer = vec![0; FIRST_READ];
         let mut position = 0;
         loop {
             let filled = read_at(&file, &mut buffer, position).map_err(Error::io(reading()))?;
@@ -119,55 +127,58 @@ impl Archive {
                     "compressed archives cannot be read in place; decompress it first",
                 ));
             }
-            let (consumed, content) = match parser
-                .parse(&buffer[..filled])
-                .map_err(|e| malformed(e.to_string()))?
-            {
-                ParseEvent::NeedData { min_bytes } if filled == buffer.len() && min_bytes <= 4 << 20 => {
-                    let length = min_bytes.max(buffer.len() * 2);
-                    buffer.resize(length, 0);
-                    continue;
-                }
-                ParseEvent::NeedData { .. } if buffer[..filled].iter().all(|b| *b == 0) => break,
-                ParseEvent::NeedData { .. } => {
-                    return Err(malformed("it ends in the middle of an entry".into()));
-                }
-                ParseEvent::Entry { consumed, entry } => {
-                    let offset = position + consumed as u64;
-                    let end = offset.checked_add(entry.size).filter(|end| *end <= metadata.len());
-                    if end.is_none() {
-                        return Err(malformed(format!("`{}` reaches beyond its end", entry.path_lossy())));
+            let (consumed, content) =
+                match parser.parse(&buffer[..filled]).map_err(|e| malformed(e.to_string()))? {
+                    ParseEvent::NeedData { min_bytes } if filled == buffer.len() && min_bytes <= 4 << 20 => {
+                        let length = min_bytes.max(buffer.len() * 2);
+                        buffer.resize(length, 0);
+                        continue;
                     }
-                    let name = clean_name(&entry.path);
-                    let target = || String::from_utf8(entry.link_target.as_deref()?.to_vec()).ok();
-                    let member = match entry.entry_type {
-                        EntryType::Regular | EntryType::Continuous => {
-                            Some(Member::File { offset, size: entry.size })
+                    ParseEvent::NeedData { .. } if buffer[..filled].iter().all(|b| *b == 0) => break,
+                    ParseEvent::NeedData { .. } => {
+                        return Err(malformed("it ends in the middle of an entry".into()));
+                    }
+                    ParseEvent::Entry { consumed, entry } => {
+                        let offset = position + consumed as u64;
+                        let end = offset.checked_add(entry.size).filter(|end| *end <= metadata.len());
+                        if end.is_none() {
+                            return Err(malformed(format!(
+                                "`{}` reaches beyond its end",
+                                printable(&entry.path)
+                            )));
                         }
-                        EntryType::Symlink => target().map(Member::Link),
-                        // A hard link's target is a name from the top.
-                        EntryType::Link => target().map(|t| Member::Link(format!("/{t}"))),
-                        _ => None,
-                    };
-                    if let (Some(name), Some(member)) = (name, member) {
-                        members.insert(name, member);
+                        let name = clean_name(&entry.path);
+                        let target = || String::from_utf8(entry.link_target.as_deref()?.to_vec()).ok();
+                        let member = match entry.entry_type {
+                            EntryType::Regular | EntryType::Continuous => {
+                                Some(Member::File { offset, size: entry.size })
+                            }
+                            EntryType::Symlink => target().map(Member::Link),
+                            // A hard link's target is a name from the top.
+                            EntryType::Link => target().map(|t| Member::Link(format!("/{t}"))),
+                            _ => None,
+                        };
+                        if let (Some(name), Some(member)) = (name, member) {
+                            members.insert(name, member);
+                        }
+                        (consumed, entry.padded_size())
                     }
-                    (consumed, entry.padded_size())
-                }
-                ParseEvent::GlobalExtensions { consumed, .. } => (consumed, 0),
-                ParseEvent::SparseEntry { .. } => return Err(malformed("it has sparse entries".into())),
-                ParseEvent::End { .. } => break,
-            };
+                    ParseEvent::GlobalExtensions { consumed, .. } => (consumed, 0),
+                    ParseEvent::SparseEntry { .. } => return Err(malformed("it has sparse entries".into())),
+                    ParseEvent::End { .. } => break,
+                };
             if members.len() > MAX_ENTRIES {
                 return Err(malformed(format!("it has more than {MAX_ENTRIES} entries")));
             }
             position += consumed as u64 + content;
+            // Once was enough for a large extension header; every other header is read in small pieces again.
+            buffer.truncate(FIRST_READ);
         }
         Ok(Self { file, members })
     }
 
     fn open(&self, name: &str) -> io::Result<Option<(Box<dyn Read + Send>, u64)>> {
-        let mut name = name.to_owned();
+        let Some(mut name) = clean_name(name.as_bytes()) else { return Ok(None) };
         for _ in 0..MAX_LINKS {
             match self.members.get(&name) {
                 Some(Member::File { offset, size }) => {

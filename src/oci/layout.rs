@@ -1,18 +1,20 @@
 //! `oci:` and `oci-archive:`: an OCI image layout (image-spec, image-layout.md) in a directory or a tar.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use serde::Deserialize;
 
 use super::files::Files;
 use super::limits::DOCUMENT_BYTES;
-use super::manifest::{Descriptor, LayerDescriptor};
+use super::manifest::{Descriptor, IndexEntry, LayerDescriptor, parse_layout_index};
 use super::platform::Platform;
 use super::reference::{ImageReference, LocalReference};
 use super::resolve::{Fetched, Wanted, resolve_image};
 use super::source::{ImageSource, ResolvedImage};
 use super::{Error, Result};
 use crate::digest::Sha256;
+use crate::names::printable;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -31,11 +33,6 @@ struct Marker {
     image_layout_version: String,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
 impl LayoutSource {
     /// Opens the layout. Fails when it is none.
     pub fn open(files: Files, shown: &ImageReference, reference: &LocalReference) -> Result<Self> {
@@ -46,7 +43,7 @@ impl LayoutSource {
         let marker: Marker = serde_json::from_slice(&marker)
             .map_err(|e| Error::malformed(format!("oci-layout of {}", this.shown), e.to_string()))?;
         if !marker.image_layout_version.starts_with("1.") {
-            let version = crate::names::printable(marker.image_layout_version.as_bytes());
+            let version = printable(marker.image_layout_version.as_bytes());
             return Err(Error::incompatible(
                 &this.shown,
                 format!("image layout version {version} is not known"),
@@ -67,29 +64,52 @@ impl LayoutSource {
         Error::NotFound { what: format!("blob {digest} of {}", self.shown), known: Vec::new() }
     }
 
-    /// The descriptor of the image that was asked for.
-    fn find(&self) -> Result<Descriptor> {
+    /// The descriptor of the image that was asked for. A tag may stand several times, once for each platform; of
+    /// equals the last one counts, it was added last.
+    fn find(&self, platform: &Platform) -> Result<Descriptor> {
         let index = self.file("index.json", DOCUMENT_BYTES)?;
         let index = index.ok_or_else(|| Error::malformed(&self.shown, "it has no file `index.json`"))?;
-        let index: Index = serde_json::from_slice(&index)
-            .map_err(|e| Error::malformed(format!("index.json of {}", self.shown), e.to_string()))?;
-        let name = |d: &Descriptor| d.annotations.as_ref().and_then(|a| a.get(REF_NAME)).cloned();
-        let known: Vec<String> =
-            index.manifests.iter().filter_map(name).map(|n| crate::names::printable(n.as_bytes())).collect();
+        let entries = parse_layout_index(&index, &format!("index.json of {}", self.shown))?;
+
         let tag = self.reference.tag.as_deref();
-        let candidates: Vec<&Descriptor> =
-            index.manifests.iter().filter(|d| tag.is_none() || name(d).as_deref() == tag).collect();
-        match (candidates[..].first(), candidates.len()) {
-            (Some(only), 1) => Ok((*only).clone()),
-            (Some(_), _) if tag.is_none() => Err(Error::NotFound {
-                what: format!("{} without a tag, where there are several images,", self.shown),
-                known,
+        let candidates: Vec<&IndexEntry> =
+            entries.iter().filter(|entry| tag.is_none() || name(entry) == tag).collect();
+        if candidates.is_empty() {
+            return Err(Error::NotFound { what: self.shown.clone(), known: known(&entries) });
+        }
+        let best = candidates.iter().filter_map(|entry| rank(entry, platform)).min();
+        let fitting: Vec<&IndexEntry> =
+            candidates.iter().filter(|entry| rank(entry, platform) == best).copied().collect();
+        let names: BTreeSet<Option<&str>> = candidates.iter().map(|entry| name(entry)).collect();
+        match fitting[..] {
+            _ if best.is_none() => {
+                Err(Error::incompatible(&self.shown, format!("it has no image for {platform}")))
+            }
+            [only] if names.len() == 1 => Ok(only.descriptor.clone()),
+            [.., last] if tag.is_some() => Ok(last.descriptor.clone()),
+            _ => Err(Error::InvalidReference {
+                text: self.shown.clone(),
+                reason: match known(&entries)[..] {
+                    [] => "several images without a name are there; add @ and a digest".into(),
+                    ref tags => format!("several images are there; add one of the tags {}", tags.join(", ")),
+                },
             }),
-            // A tag that stands twice: the last one was added last.
-            (Some(_), n) => Ok(candidates[n - 1].clone()),
-            (None, _) => Err(Error::NotFound { what: self.shown.clone(), known }),
         }
     }
+}
+
+fn name(entry: &IndexEntry) -> Option<&str> {
+    Some(entry.descriptor.annotations.as_ref()?.get(REF_NAME)?.as_str())
+}
+
+/// The tags of a layout, for messages.
+fn known(entries: &[IndexEntry]) -> Vec<String> {
+    let names: BTreeSet<&str> = entries.iter().filter_map(name).collect();
+    names.into_iter().map(|name| printable(name.as_bytes())).collect()
+}
+
+fn rank(entry: &IndexEntry, platform: &Platform) -> Option<u32> {
+    entry.platform.as_ref().map_or(Some(u32::MAX), |offered| platform.rank(offered))
 }
 
 fn blob_name(digest: &Sha256) -> String {
@@ -102,7 +122,7 @@ impl ImageSource for LayoutSource {
         let (digest, media_type) = match self.reference.digest {
             Some(digest) => (digest, None),
             None => {
-                let found = self.find()?;
+                let found = self.find(platform)?;
                 (found.digest, Some(found.media_type).filter(|t| !t.is_empty()))
             }
         };

@@ -8,3 +8,7 @@ pub const LAYERS: usize = 10_000;
 pub const INDEX_DEPTH: usize = 4;
 /// Descriptors looked at on the way to a manifest.
 pub const DESCRIPTORS: usize = 1000;
+/// Documents fetched on the way to a manifest.
+pub const DOCUMENTS: usize = 32;
+/// One blob. Far above any disk; keeps the sum over all layers of an image within 64 bits.
+pub const BLOB_BYTES: u64 = 1 << 50;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::limits::{DESCRIPTORS, LAYERS};
+use super::json::check_keys;
+use super::limits::{BLOB_BYTES, DESCRIPTORS, LAYERS};
 use super::platform::Platform;
 use super::{Error, Result};
 use crate::digest::Sha256;
@@ -68,6 +69,43 @@ pub const MANIFEST_TYPES: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 
+/// Media types of configs of images; empty where an old tool left it out. Others are artifacts.
+const CONFIG_TYPES: [&str; 3] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json", ""];
+
+/// Keys of manifests and indexes that mean something here or elsewhere; no other spelling may stand for them.
+const DOCUMENT_KEYS: [&str; 13] = [
+    "schemaVersion",
+    "mediaType",
+    "artifactType",
+    "config",
+    "layers",
+    "manifests",
+    "annotations",
+    "digest",
+    "size",
+    "platform",
+    "os",
+    "architecture",
+    "variant",
+];
+
+/// The same for configs.
+const CONFIG_KEYS: [&str; 12] = [
+    "architecture",
+    "os",
+    "variant",
+    "created",
+    "config",
+    "Labels",
+    "rootfs",
+    "diff_ids",
+    "history",
+    "created_by",
+    "comment",
+    "empty_layer",
+];
+
 /// A document that stands for an image.
 #[derive(Debug, Clone)]
 pub enum Document {
@@ -89,8 +127,14 @@ pub struct IndexEntry {
     pub descriptor: Descriptor,
     /// `None` where the index does not say.
     pub platform: Option<Platform>,
-    /// True when the entry is an index itself.
-    pub is_index: bool,
+}
+
+impl IndexEntry {
+    /// False for what indexes list beside images: signatures, attestations, other artifacts.
+    pub fn may_be_image(&self) -> bool {
+        let media_type = self.descriptor.media_type.as_str();
+        media_type.is_empty() || MANIFEST_TYPES.contains(&media_type)
+    }
 }
 
 /// Names a blob or document.
@@ -142,6 +186,7 @@ struct RawPlatform {
 /// Parses a manifest or an index. `expected` is the media type that the descriptor or the registry named.
 pub fn parse_document(bytes: &[u8], expected: Option<&str>, what: &str) -> Result<Document> {
     let malformed = |reason: String| Error::malformed(what, reason);
+    check_keys(bytes, &DOCUMENT_KEYS).map_err(|e| malformed(e.to_string()))?;
     let raw: RawDocument = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
     if raw.schema_version != 2 {
         let reason = format!("schema version {} is not supported, only 2", raw.schema_version);
@@ -155,6 +200,10 @@ pub fn parse_document(bytes: &[u8], expected: Option<&str>, what: &str) -> Resul
         return Err(malformed(format!("it was announced as {expected} and calls itself {found}")));
     }
     let named = raw.media_type.or(expected);
+    if let Some(other) = named.as_deref().filter(|named| !MANIFEST_TYPES.contains(named)) {
+        let reason = format!("it is of type {}, not an image", crate::names::printable(other.as_bytes()));
+        return Err(Error::incompatible(what, reason));
+    }
     let named_index = named.as_deref().map(is_index_type);
     match (raw.manifests, raw.layers, raw.config) {
         (Some(manifests), None, None) if named_index != Some(false) => {
@@ -171,8 +220,17 @@ pub fn parse_document(bytes: &[u8], expected: Option<&str>, what: &str) -> Resul
                 let reason = format!("it is an artifact of type {artifact}, not an image");
                 return Err(Error::incompatible(what, crate::names::printable(reason.as_bytes())));
             }
+            if !CONFIG_TYPES.contains(&config.media_type.as_str()) {
+                let media_type = crate::names::printable(config.media_type.as_bytes());
+                let reason = format!("its config is of type {media_type}; it is an artifact, not an image");
+                return Err(Error::incompatible(what, reason));
+            }
             if layers.len() > LAYERS {
                 return Err(malformed(format!("it has {} layers, more than {LAYERS}", layers.len())));
+            }
+            if let Some(layer) = layers.iter().find(|layer| layer.size > BLOB_BYTES) {
+                let what = format!("layer {} of {what}", layer.digest);
+                return Err(Error::TooLarge { what, size: layer.size, limit: BLOB_BYTES });
             }
             Ok(Document::Manifest(Manifest {
                 config,
@@ -186,6 +244,19 @@ pub fn parse_document(bytes: &[u8], expected: Option<&str>, what: &str) -> Resul
     }
 }
 
+/// Parses the `index.json` of an image layout. Unlike an index in a registry it may list any number of images,
+/// one for each tag.
+pub fn parse_layout_index(bytes: &[u8], what: &str) -> Result<Vec<IndexEntry>> {
+    #[derive(Deserialize)]
+    struct Raw {
+        manifests: Vec<RawIndexEntry>,
+    }
+    let malformed = |e: serde_json::Error| Error::malformed(what, e.to_string());
+    check_keys(bytes, &DOCUMENT_KEYS).map_err(malformed)?;
+    let raw: Raw = serde_json::from_slice(bytes).map_err(malformed)?;
+    Ok(raw.manifests.into_iter().map(index_entry).collect())
+}
+
 fn is_index_type(media_type: &str) -> bool {
     media_type.ends_with(".index.v1+json") || media_type.ends_with(".manifest.list.v2+json")
 }
@@ -197,7 +268,7 @@ fn index_entry(raw: RawIndexEntry) -> IndexEntry {
         architecture: p.architecture,
         variant: p.variant.filter(|v| !v.is_empty()),
     });
-    IndexEntry { is_index: is_index_type(&descriptor.media_type), platform, descriptor }
+    IndexEntry { platform, descriptor }
 }
 
 #[derive(Deserialize)]
@@ -233,6 +304,7 @@ pub fn parse_config(
     what: &str,
 ) -> Result<(ImageConfig, Vec<LayerDescriptor>)> {
     let malformed = |reason: String| Error::malformed(format!("the config of {what}"), reason);
+    check_keys(bytes, &CONFIG_KEYS).map_err(|e| malformed(e.to_string()))?;
     let raw: RawConfig = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
     let (layers, diff_ids) = (&manifest.layers, raw.rootfs.diff_ids);
     if layers.len() != diff_ids.len() {
@@ -308,7 +380,7 @@ mod tests {
         let index = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"DIGEST","size":1},
             {"digest":"DIGEST","size":1,"platform":{"os":"linux","architecture":"arm","variant":"v7"}}]}"#;
         let Ok(Document::Index(entries)) = parse(index, None) else { panic!() };
-        assert!(entries[0].is_index && entries[0].platform.is_none());
+        assert!(entries[0].may_be_image() && entries[0].platform.is_none());
         assert_eq!(entries[1].platform.as_ref().unwrap().to_string(), "linux/arm/v7");
     }
 
@@ -321,7 +393,21 @@ mod tests {
             (manifest(&format!(r#""mediaType":"{index}","#)), None, "neither clearly"),
             (manifest(&format!(r#""mediaType":"{oci}","#)), Some(index), "announced as"),
             (manifest(""), Some(index), "neither clearly"),
-            (manifest(r#""layers":[],"#), None, "duplicate field"),
+            (manifest(r#""layers":[],"#), None, "`layers` stands twice"),
+            (manifest(r#""Manifests":[],"#), None, "could be meant for `manifests`"),
+            (manifest(r#""annotations":{"a":"1","a":"2"},"#), None, "`a` stands twice"),
+            (
+                manifest(r#""mediaType":"application/vnd.docker.plugin.v1+json","#),
+                None,
+                "vnd.docker.plugin.v1+json, not an image",
+            ),
+            (
+                manifest("")
+                    .replace("config\":{", "config\":{\"mediaType\":\"application/vnd.oci.empty.v1+json\","),
+                None,
+                "an artifact, not an image",
+            ),
+            (manifest("").replace("\"size\":1", "\"size\":9223372036854775807"), None, "more than the limit"),
             (manifest(r#""artifactType":"text/x","#), None, "artifact of type"),
             (r#"{"schemaVersion":1}"#.into(), None, "schema version 1"),
             (r#"{"schemaVersion":2}"#.into(), None, "neither clearly"),

@@ -9,6 +9,7 @@ pub mod compress;
 mod docker_archive;
 mod error;
 mod files;
+mod json;
 mod layout;
 pub mod limits;
 pub mod manifest;

@@ -36,16 +36,15 @@ impl Platform {
         }
         match (&self.variant, &offered.variant) {
             (wanted, offered) if wanted == offered => Some(0),
-            // Variants of 32-bit arm are backwards compatible: v7 runs v6.
-            (Some(wanted), Some(offered)) if self.architecture == "arm" => {
+            // Variants are backwards compatible: an armv7 runs v6, an x86-64-v3 runs v2.
+            (Some(wanted), Some(offered)) => {
                 let number = |variant: &str| variant.strip_prefix('v')?.parse::<u32>().ok();
                 let (wanted, offered) = (number(wanted)?, number(offered)?);
                 (offered < wanted).then(|| wanted - offered)
             }
-            (_, None) => Some(100),
+            (Some(_), None) => Some(100),
             // Not asked for a variant: any will do, after one without.
-            (None, Some(_)) => Some(101),
-            (Some(_), Some(_)) => None,
+            (None, _) => Some(101),
         }
     }
 }
@@ -109,6 +108,8 @@ mod tests {
         assert!(rank("linux/arm/v7", "linux/arm/v6") < rank("linux/arm/v7", "linux/arm"));
         assert_eq!(rank("linux/arm/v6", "linux/arm/v7"), None);
         assert!(rank("linux/arm64/v8", "linux/arm64").is_some());
+        assert!(rank("linux/amd64/v3", "linux/amd64/v2") < rank("linux/amd64/v3", "linux/amd64"));
+        assert_eq!(rank("linux/amd64/v2", "linux/amd64/v3"), None);
         assert!(rank("linux/amd64", "linux/amd64/v3") > rank("linux/amd64", "linux/amd64"));
     }
 }

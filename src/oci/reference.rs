@@ -191,8 +191,12 @@ fn parse_local(text: &str) -> Result<LocalReference, &'static str> {
         Some((path, tag)) if is_tag(tag) => (path, Some(tag.into())),
         _ => (rest, None),
     };
-    if path.is_empty() || path.contains('\0') {
-        return Err("the path is empty or has a NUL byte");
+    if path.is_empty() {
+        return Err("the path is empty");
+    }
+    // It is shown and stored; a NUL cannot be part of a path anyway.
+    if path.contains(char::is_control) {
+        return Err("the path has control characters");
     }
     Ok(LocalReference { path: path.into(), tag, digest })
 }
@@ -210,7 +214,8 @@ fn is_host_name(host: &str) -> bool {
         Some((name, port)) if !port.contains(']') => (name, Some(port)),
         _ => (host, None),
     };
-    let port_is_fine = port.is_none_or(|p| !p.is_empty() && p.len() <= 5 && p.parse::<u16>().is_ok());
+    let port_is_fine =
+        port.is_none_or(|p| p.bytes().all(|b| b.is_ascii_digit()) && p.parse().is_ok_and(|n: u16| n > 0));
     let name_is_fine = match name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => name.split('.').all(|label| {
@@ -319,6 +324,13 @@ mod tests {
             "-x.io/a",
             "x.io:/a",
             "x.io:99999/a",
+            "x.io:+80/a",
+            "x.io:0/a",
+            "x.io:80:80/a",
+            "[::1/a",
+            "oci:\u{1b}[2J",
+            "oci:/a@sha256:00",
+            "oci::v1",
             "http://quay.io/a",
             "oci:",
             "ftp://x/y",

@@ -1,11 +1,14 @@
 //! From a document to the manifest for a platform, the same walk for every kind of source.
 
-use super::limits::{DESCRIPTORS, DOCUMENT_BYTES, INDEX_DEPTH};
+use std::collections::BTreeSet;
+
+use super::limits::{DESCRIPTORS, DOCUMENT_BYTES, DOCUMENTS, INDEX_DEPTH};
 use super::manifest::{Descriptor, Document, IndexEntry, Manifest, parse_config, parse_document};
 use super::platform::Platform;
 use super::source::ResolvedImage;
 use super::{Error, Result};
 use crate::digest::Sha256;
+use crate::names::printable;
 
 /// What the walk is to fetch.
 #[derive(Debug, Clone, Copy)]
@@ -25,118 +28,141 @@ pub struct Fetched {
 
 /// Walks from `top`, which the caller got by tag or digest, to the image for `platform`. `fetch` gets documents
 /// and configs by digest; what it returns is checked here.
+///
+/// An index may list indexes, and entries that do not say for which platform they are; such entries are looked
+/// into after those that say the right one.
 pub fn resolve_image(
     what: &str,
     top: Fetched,
     platform: &Platform,
     fetch: &mut dyn FnMut(Wanted<'_>) -> Result<Fetched>,
 ) -> Result<ResolvedImage> {
-    let mut document = top;
-    let mut index_digest = None;
-    let mut looked_at = 0;
-    for _ in 0..=INDEX_DEPTH {
-        let digest = Sha256::of(&document.bytes);
-        match parse_document(&document.bytes, document.media_type.as_deref(), what)? {
-            Document::Manifest(manifest) => {
-                let found = Found { digest, index_digest, bytes: document.bytes, manifest };
-                return finish(what, found, platform, fetch);
+    let mut walk = Walk { what, platform, fetch, listed: 0, fetched: 0, offered: BTreeSet::new() };
+    let top_digest = Sha256::of(&top.bytes);
+    let Some(mut image) = walk.visit(top, 0)? else {
+        return Err(walk.nothing_fits());
+    };
+    image.index_digest = (image.manifest_digest != top_digest).then_some(top_digest);
+    Ok(image)
+}
+
+struct Walk<'a> {
+    what: &'a str,
+    platform: &'a Platform,
+    fetch: &'a mut dyn FnMut(Wanted<'_>) -> Result<Fetched>,
+    /// Entries of all indexes so far.
+    listed: usize,
+    /// Documents and configs fetched so far.
+    fetched: usize,
+    /// Platforms seen that do not fit.
+    offered: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    /// The image that a document is or leads to; `None` when it is for other platforms.
+    fn visit(&mut self, document: Fetched, depth: usize) -> Result<Option<ResolvedImage>> {
+        match parse_document(&document.bytes, document.media_type.as_deref(), self.what)? {
+            Document::Manifest(manifest) => self.finish(document.bytes, manifest),
+            Document::Index(_) if depth == INDEX_DEPTH => {
+                let reason = format!("its indexes are nested more than {INDEX_DEPTH} deep");
+                Err(Error::malformed(self.what, reason))
             }
             Document::Index(entries) => {
-                index_digest.get_or_insert(digest);
-                looked_at += entries.len();
-                if looked_at > DESCRIPTORS {
-                    return Err(Error::malformed(
-                        what,
-                        format!("its indexes list more than {DESCRIPTORS} images"),
-                    ));
+                self.listed += entries.len();
+                if self.listed > DESCRIPTORS {
+                    let reason = format!("its indexes list more than {DESCRIPTORS} images");
+                    return Err(Error::malformed(self.what, reason));
                 }
-                let chosen = choose(what, &entries, platform)?;
-                let next = fetch(Wanted::Document(&chosen.descriptor))?;
-                document = checked(what, &chosen.descriptor, next)?;
+                for entry in self.candidates(&entries) {
+                    let next = self.fetch(Wanted::Document(&entry.descriptor))?;
+                    if let Some(image) = self.visit(next, depth + 1)? {
+                        return Ok(Some(image));
+                    }
+                }
+                Ok(None)
             }
         }
     }
-    Err(Error::malformed(what, format!("its indexes are nested more than {INDEX_DEPTH} deep")))
-}
 
-struct Found {
-    digest: Sha256,
-    index_digest: Option<Sha256>,
-    bytes: Vec<u8>,
-    manifest: Manifest,
-}
+    /// The entries that may be for the platform, best first: exact before compatible, and what does not say last.
+    /// Of equals the first, as other tools do.
+    fn candidates<'e>(&mut self, entries: &'e [IndexEntry]) -> Vec<&'e IndexEntry> {
+        let mut ranked = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.may_be_image()) {
+            match &entry.platform {
+                None => ranked.push((u32::MAX, entry)),
+                Some(offered) => match self.platform.rank(offered) {
+                    Some(rank) => ranked.push((rank, entry)),
+                    None => self.does_not_fit(offered),
+                },
+            }
+        }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, entry)| entry).collect()
+    }
 
-/// The best entry for a platform: exact before compatible, and what does not say before nothing.
-fn choose<'e>(what: &str, entries: &'e [IndexEntry], platform: &Platform) -> Result<&'e IndexEntry> {
-    let rank = |entry: &IndexEntry| match &entry.platform {
-        Some(offered) => platform.rank(offered),
-        None => Some(1000),
-    };
-    // The first of equals, as other tools do.
-    entries
-        .iter()
-        .filter_map(|e| Some((rank(e)?, e)))
-        .min_by_key(|(rank, _)| *rank)
-        .map(|(_, e)| e)
-        .ok_or_else(|| {
-            let mut offered: Vec<_> =
-                entries.iter().filter_map(|e| e.platform.as_ref()).map(ToString::to_string).collect();
-            offered.sort();
-            offered.dedup();
-            let offered = crate::names::printable(offered.join(", ").as_bytes());
-            Error::incompatible(what, format!("there is no image for {platform}, only for {offered}"))
-        })
-}
+    /// Gets a document or config and checks size and digest.
+    fn fetch(&mut self, wanted: Wanted<'_>) -> Result<Fetched> {
+        let (Wanted::Document(descriptor) | Wanted::Config(descriptor)) = wanted;
+        let Descriptor { digest, size, media_type, .. } = descriptor;
+        let what = || match wanted {
+            Wanted::Document(_) => format!("manifest {digest} of {}", self.what),
+            Wanted::Config(_) => format!("config {digest} of {}", self.what),
+        };
+        if *size > DOCUMENT_BYTES {
+            return Err(Error::TooLarge { what: what(), size: *size, limit: DOCUMENT_BYTES });
+        }
+        self.fetched += 1;
+        if self.fetched > DOCUMENTS {
+            let reason = format!("more than {DOCUMENTS} documents had to be looked into");
+            return Err(Error::malformed(self.what, reason));
+        }
+        let Fetched { bytes, media_type: found_type } = (self.fetch)(wanted)?;
+        let wrong = |expected, found| Error::Verification { what: what(), expected, found };
+        if bytes.len() as u64 != *size {
+            return Err(wrong(format!("{size} bytes"), format!("{} bytes", bytes.len())));
+        }
+        let found = Sha256::of(&bytes);
+        if found != *digest {
+            return Err(wrong(digest.to_string(), found.to_string()));
+        }
+        let media_type = Some(media_type.clone()).filter(|t| !t.is_empty()).or(found_type);
+        Ok(Fetched { bytes, media_type })
+    }
 
-fn checked(what: &str, descriptor: &Descriptor, fetched: Fetched) -> Result<Fetched> {
-    let found = Sha256::of(&fetched.bytes);
-    let wrong =
-        |expected: String, found: String| Error::Verification { what: what.to_owned(), expected, found };
-    if descriptor.size > DOCUMENT_BYTES {
-        let what = format!("{} of {what}", descriptor.digest);
-        return Err(Error::TooLarge { what, size: descriptor.size, limit: DOCUMENT_BYTES });
+    fn finish(&mut self, bytes: Vec<u8>, manifest: Manifest) -> Result<Option<ResolvedImage>> {
+        let config_bytes = self.fetch(Wanted::Config(&manifest.config))?.bytes;
+        let (config, layers) = parse_config(&config_bytes, &manifest, self.what)?;
+        let offered = Platform {
+            os: config.os.clone(),
+            architecture: config.architecture.clone(),
+            variant: config.variant.clone(),
+        };
+        if self.platform.rank(&offered).is_none() {
+            self.does_not_fit(&offered);
+            return Ok(None);
+        }
+        Ok(Some(ResolvedImage {
+            manifest_digest: Sha256::of(&bytes),
+            index_digest: None,
+            manifest: bytes,
+            config_bytes,
+            config,
+            annotations: manifest.annotations,
+            layers,
+        }))
     }
-    if fetched.bytes.len() as u64 != descriptor.size {
-        let (expected, found) = (descriptor.size, fetched.bytes.len());
-        return Err(wrong(format!("{expected} bytes in {}", descriptor.digest), format!("{found} bytes")));
-    }
-    if found != descriptor.digest {
-        return Err(wrong(descriptor.digest.to_string(), found.to_string()));
-    }
-    let media_type = Some(descriptor.media_type.clone()).filter(|t| !t.is_empty()).or(fetched.media_type);
-    Ok(Fetched { bytes: fetched.bytes, media_type })
-}
 
-fn finish(
-    what: &str,
-    found: Found,
-    platform: &Platform,
-    fetch: &mut dyn FnMut(Wanted<'_>) -> Result<Fetched>,
-) -> Result<ResolvedImage> {
-    let Found { digest, index_digest, bytes, manifest } = found;
-    if manifest.config.size > DOCUMENT_BYTES {
-        let what = format!("the config of {what}");
-        return Err(Error::TooLarge { what, size: manifest.config.size, limit: DOCUMENT_BYTES });
+    fn does_not_fit(&mut self, offered: &Platform) {
+        // Attestations are listed under the platform unknown/unknown.
+        if offered.os != "unknown" {
+            self.offered.insert(printable(offered.to_string().as_bytes()));
+        }
     }
-    let config_bytes = fetch(Wanted::Config(&manifest.config))?;
-    let config_bytes = checked(what, &manifest.config, config_bytes)?.bytes;
-    let (config, layers) = parse_config(&config_bytes, &manifest, what)?;
-    let offered = Platform {
-        os: config.os.clone(),
-        architecture: config.architecture.clone(),
-        variant: config.variant.clone(),
-    };
-    if platform.rank(&offered).is_none() {
-        let offered = crate::names::printable(offered.to_string().as_bytes());
-        return Err(Error::incompatible(what, format!("it is an image for {offered}, wanted {platform}")));
+
+    fn nothing_fits(self) -> Error {
+        let offered: Vec<String> = self.offered.into_iter().collect();
+        let offered = if offered.is_empty() { "none".into() } else { offered.join(", ") };
+        Error::incompatible(self.what, format!("it has no image for {}; there is {offered}", self.platform))
     }
-    Ok(ResolvedImage {
-        manifest_digest: digest,
-        index_digest,
-        manifest: bytes,
-        config_bytes,
-        config,
-        annotations: manifest.annotations,
-        layers,
-    })
 }

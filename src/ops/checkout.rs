@@ -10,7 +10,9 @@
 //! An image that keeps its defaults in `/usr/etc` already and has an empty `/etc` gets the same result. One with
 //! files in both is refused: which of two files would be the default is anybody's guess.
 
+use super::space::Needed;
 use super::{Error, Result};
+use crate::digest::ObjectId;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
 use crate::repo::{self, CheckoutOptions, CheckoutStats, Files, Meta, Mtime, Node, Repo, Tree, TreeEntry};
@@ -71,6 +73,14 @@ impl DeploymentTree {
         self.0.entries()
     }
 
+    /// What the directories, the links and the copies of `etc` take.
+    pub(super) fn needed_space(&self) -> Needed {
+        let mut needed = Needed::default();
+        needed.add_linked(self.entries());
+        needed.add_copied(self.0.below(&Self::defaults()));
+        needed
+    }
+
     /// Makes the deployment in the empty directory `dest`. Not synced.
     pub fn check_out(&self, repo: &Repo, dest: &Dir) -> Result<CheckoutStats> {
         let linked = repo.checkout(self.entries(), &ImagePath::root(), dest, &Self::linked_options())?;
@@ -94,6 +104,19 @@ impl DeploymentTree {
     /// How everything but `etc` is checked out.
     pub fn linked_options() -> CheckoutOptions {
         CheckoutOptions::default()
+    }
+
+    /// What of a deployment stays as it was made: `etc` is the machine's own, and `/var` is mounted over `var`.
+    pub fn verified_options() -> CheckoutOptions {
+        CheckoutOptions { skip: vec![path("etc"), path("var")], ..CheckoutOptions::default() }
+    }
+
+    /// The object at a path, when a file with content is there.
+    pub fn object_at(&self, path: &ImagePath) -> Option<ObjectId> {
+        match self.0.get(path)?.node {
+            Node::File { object, .. } => Some(object),
+            _ => None,
+        }
     }
 
     /// How `etc` is checked out.

@@ -21,8 +21,8 @@ use crate::oci::platform::Platform;
 use crate::progress::Event;
 use crate::repo::ImageRecord;
 use crate::sysroot::{
-    DeployedImage, DeploymentId, DeploymentKey, DeploymentRecord, LockedSysroot, Observed, Origin, Stateroot,
-    Sysroot, layout,
+    DeployedImage, DeploymentId, DeploymentKey, DeploymentRecord, KernelArgument, LockedSysroot, Observed,
+    Origin, Stateroot, Sysroot, layout,
 };
 
 /// How often an image that a gc took away is fetched again.
@@ -34,7 +34,7 @@ pub struct DeployOptions {
     /// `None`: the current one.
     pub stateroot: Option<StaterootName>,
     /// This machine's own kernel arguments.
-    pub kernel_arguments: Vec<String>,
+    pub kernel_arguments: Vec<KernelArgument>,
     /// `None`: that of this machine.
     pub platform: Option<Platform>,
     pub run: Run,
@@ -83,7 +83,7 @@ pub fn deploy(
 /// A deployment to be made.
 pub(super) struct Request {
     pub stateroot: Option<StaterootName>,
-    pub kernel_arguments: Vec<String>,
+    pub kernel_arguments: Vec<KernelArgument>,
 }
 
 impl Request {
@@ -165,10 +165,11 @@ fn publish(
     let kernel = layer::check_bootable(&tree)?.kernel_version;
     let files = DeploymentTree::new(&tree)?;
     let stateroot = locked.ensure_stateroot(&key.stateroot)?;
+    files.needed_space().check(&path, &stateroot.deploy, context.config.reserve)?;
     let scratch = Scratch::new(locked, &stateroot, key.id)?;
     files.check_out(repo, &scratch.dir).context(|| format!("checking out {path}"))?;
     drop(files);
-    var::populate(repo, &stateroot, &tree)?;
+    var::populate(repo, &stateroot, &tree, context.config.reserve)?;
     drop(tree);
 
     let facts = ImageFacts::of_record(image)?;

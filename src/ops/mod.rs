@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`status`], [`diff()`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
+//! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 
 mod check;
@@ -18,6 +19,7 @@ mod diff;
 mod error;
 mod fetch;
 mod files;
+pub mod fsck;
 pub mod image;
 mod init;
 mod packages;
@@ -27,8 +29,11 @@ pub mod pull;
 mod retention;
 mod rollback;
 mod select;
+mod space;
 mod status;
 mod switch;
+#[cfg(test)]
+mod tests;
 mod undeploy;
 mod upgrade;
 mod var;

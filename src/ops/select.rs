@@ -29,6 +29,17 @@ pub(super) fn key(
     }))
 }
 
+/// The key of a deployment that was there once: its number was given out.
+pub(super) fn former(
+    observed: &Observed,
+    id: DeploymentId,
+    stateroot: Option<&StaterootName>,
+) -> Option<DeploymentKey> {
+    let stateroot = stateroot.cloned().unwrap_or_else(|| observed.current_stateroot());
+    let given_out = id < observed.counters.next_id(&stateroot);
+    given_out.then_some(DeploymentKey { stateroot, id })
+}
+
 /// As [`key`], for a deployment whose record reads back.
 pub(super) fn deployment<'o>(
     observed: &'o Observed,

@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::image::ImageFacts;
-use super::{Context, Error, Result};
+use super::{Error, Result};
 use crate::digest::{Sha256, TreeId};
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::repo::{Mode, Repo, TreeUsage};
 use crate::sysroot::{
-    DeployedImage, Deployment, DeploymentId, Observed, Problem, ProblemKind, Slot, Slots, Sysroot,
+    DeployedImage, Deployment, DeploymentId, KernelArgument, Observed, Problem, ProblemKind, Slot, Slots,
+    Sysroot,
 };
 
 /// The version of the JSON. Keys may be added within a version.
@@ -50,7 +51,7 @@ pub struct DeploymentStatus {
     pub order: u64,
     /// What `upgrade` would look for; differs from the image's reference when people edited the origin.
     pub follows: Option<String>,
-    pub kernel_arguments: Vec<String>,
+    pub kernel_arguments: Vec<KernelArgument>,
 }
 
 /// Which image, in words and exactly.
@@ -85,7 +86,7 @@ impl From<DeployedImage> for ImageStatus {
 }
 
 /// Reads the state of a sysroot. Takes no lock and never waits.
-pub fn status(sysroot: &Sysroot, _context: &Context<'_>) -> Result<Status> {
+pub fn status(sysroot: &Sysroot) -> Result<Status> {
     let mut observed = sysroot.observe()?;
     let usage = match usage(&observed, sysroot.repo()) {
         Ok(usage) => usage.into_iter().map(Some).collect(),

@@ -20,7 +20,10 @@ pub fn switch(
     let start = Start::observe(sysroot, options.stateroot.as_ref())?;
     let resolved = resolve(reference, options.platform.as_ref(), context)?;
     let deployed = start.move_to(sysroot, &resolved, options, context)?;
-    warn_of_another_system(sysroot.repo(), &start, &deployed, &resolved, context)?;
+    // The switch is done: not being able to compare is worth a warning, not a failure.
+    if let Err(error) = warn_of_another_system(sysroot.repo(), &start, &deployed, &resolved, context) {
+        context.reporter.report(Event::Warning(&format!("comparing the systems: {error}")));
+    }
     Ok(deployed)
 }
 

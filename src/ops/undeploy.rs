@@ -11,6 +11,8 @@ use crate::sysroot::{DeploymentId, DeploymentKey, Observed, ProblemKind, Sysroot
 #[serde(rename_all = "camelCase")]
 pub struct Undeployed {
     pub dry_run: bool,
+    /// True when it was gone before.
+    pub unchanged: bool,
     pub id: DeploymentId,
     pub stateroot: StaterootName,
     pub path: String,
@@ -18,7 +20,8 @@ pub struct Undeployed {
     pub next: Option<DeploymentKey>,
 }
 
-/// Removes a deployment. The booted and the staged one are refused, and a pinned one until it is unpinned.
+/// Removes a deployment. The booted and the staged one are refused, and a pinned one until it is unpinned. One
+/// that is gone already is fine, so that an interrupted command can be repeated.
 pub fn undeploy(
     sysroot: &Sysroot,
     id: DeploymentId,
@@ -32,9 +35,11 @@ pub fn undeploy(
     let locked = sysroot.lock(context.wait)?;
     let observed = locked.observe()?;
     let report = decide(&observed, id, stateroot, run)?;
-    let key = DeploymentKey { id: report.id, stateroot: report.stateroot.clone() };
-    locked.remove_deployment(&key, &observed)?;
-    status::warm_usage(&locked.observe()?, sysroot.repo());
+    if !report.unchanged {
+        let key = DeploymentKey { id: report.id, stateroot: report.stateroot.clone() };
+        locked.remove_deployment(&key, &observed)?;
+        status::warm_usage(&locked.observe()?, sysroot.repo());
+    }
     Ok(report)
 }
 
@@ -46,7 +51,13 @@ fn decide(
     run: Run,
 ) -> Result<Undeployed> {
     retention::check_run_state(observed)?;
-    let key = select::key(observed, id, stateroot)?;
+    let (key, unchanged) = match select::key(observed, id, stateroot) {
+        Ok(key) => (key, false),
+        Err(error) => match select::former(observed, id, stateroot) {
+            Some(key) => (key, true),
+            None => return Err(error),
+        },
+    };
     let newer = |p: &&crate::sysroot::Problem| {
         p.kind == ProblemKind::NewerRecord && p.deployment.as_ref() == Some(&key)
     };
@@ -65,6 +76,7 @@ fn decide(
     }
     Ok(Undeployed {
         dry_run: run.is_dry(),
+        unchanged,
         id,
         path: layout::deployment_path(&key),
         next: observed.deployments.iter().find(|d| !d.is(&key)).map(|d| d.key()),

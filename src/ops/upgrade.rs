@@ -1,7 +1,7 @@
 //! Upgrade: the image that the newest deployment follows, if there is a newer one.
 
 use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
-use super::fetch::{FetchPlan, Resolved, resolve};
+use super::fetch::{FetchPlan, Resolved, absolute, resolve};
 use super::image::ImageFacts;
 use super::status::ImageStatus;
 use super::{Context, Error, Result, ResultExt, Run, select};
@@ -61,8 +61,12 @@ impl Start {
 
     /// True when `resolved` is what is deployed and followed already.
     pub fn is_at(&self, resolved: &Resolved) -> bool {
-        self.deployment.record.image.digest == *resolved.digest()
-            && self.origin.reference == resolved.reference.to_string()
+        self.deployment.record.image.digest == *resolved.digest() && self.follows(&resolved.reference)
+    }
+
+    /// Compares by meaning: people may have written the origin in another spelling.
+    fn follows(&self, reference: &ImageReference) -> bool {
+        self.reference().and_then(|own| absolute(&own)).is_ok_and(|own| own == *reference)
     }
 
     /// Makes a deployment of `resolved` unless that is what the newest one is.
@@ -107,7 +111,7 @@ impl Start {
     /// has its own times.
     fn check_age(&self, resolved: &Resolved, downgrade: Downgrade) -> Result<()> {
         let deployed = &self.deployment.record.image;
-        if downgrade == Downgrade::Allow || self.origin.reference != resolved.reference.to_string() {
+        if downgrade == Downgrade::Allow || !self.follows(&resolved.reference) {
             return Ok(());
         }
         let new = ImageFacts::of_config(&resolved.image.config).timestamp;

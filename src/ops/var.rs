@@ -7,11 +7,12 @@
 
 use std::io;
 
-use super::{Error, Result};
+use super::space::Needed;
+use super::{Error, Result, ResultExt};
 use crate::crashpoint;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
-use crate::repo::{CheckoutOptions, Files, Repo, Tree};
+use crate::repo::{CheckoutOptions, Files, Repo, Reserve, Tree};
 use crate::sysroot::{Stateroot, layout};
 
 /// Inside a `var` that is a mount point: the copy while it is made.
@@ -28,11 +29,11 @@ pub(super) enum Var {
 }
 
 /// Copies the image's `/var` into the stateroot's when that is missing or empty. Durable when it returns.
-pub(super) fn populate(repo: &Repo, stateroot: &Stateroot, image: &Tree) -> Result<Var> {
+pub(super) fn populate(repo: &Repo, stateroot: &Stateroot, image: &Tree, reserve: Reserve) -> Result<Var> {
     let shown = format!("{}/{}", layout::stateroot_path(&stateroot.name), layout::VAR);
     let var =
         fsx::subdir_optional(&stateroot.dir, layout::VAR).map_err(Error::io(format!("opening {shown}")))?;
-    let filler = Filler { repo, stateroot, image, shown: &shown };
+    let filler = Filler { repo, stateroot, image, reserve, shown: &shown };
     match var {
         None => filler.fill_by_rename(),
         Some(var) if filler.is_mount(&var)? => filler.fill_inside(&var),
@@ -45,6 +46,7 @@ struct Filler<'a> {
     repo: &'a Repo,
     stateroot: &'a Stateroot,
     image: &'a Tree,
+    reserve: Reserve,
     shown: &'a str,
 }
 
@@ -96,10 +98,18 @@ impl Filler<'_> {
     /// Makes a synced copy of the image's `/var` as `name` in `dir`.
     fn copy(&self, dir: &Dir, name: &str) -> Result<()> {
         fsx::remove_tree(dir, name).map_err(self.error("sweeping beside"))?;
-        let scratch = fsx::ensure_dir(dir, name, 0o755).map_err(self.error("filling"))?;
         let top = ImagePath::new(b"var").expect("a constant in canonical form");
+        let mut needed = Needed::default();
+        needed.add_copied(self.image.below(&top));
+        needed.check(self.shown, dir, self.reserve)?;
+        let scratch = fsx::ensure_dir(dir, name, 0o755).map_err(self.error("filling"))?;
         let options = CheckoutOptions { files: Files::Copy, ..CheckoutOptions::default() };
-        self.repo.checkout(self.image.entries(), &top, &scratch, &options)?;
+        let copied = self.repo.checkout(self.image.entries(), &top, &scratch, &options);
+        if let Err(error) = copied {
+            // A full disk must not stay full; what cannot be removed is swept later.
+            let _ = fsx::remove_tree(dir, name);
+            return Err(error).context(|| format!("filling {}", self.shown));
+        }
         crashpoint!("var.copied").map_err(self.error("filling"))?;
         fsx::sync_filesystem(dir).map_err(self.error("syncing"))
     }
@@ -128,5 +138,91 @@ fn rename_bytes(from: &Dir, to: &Dir, name: &[u8]) -> io::Result<()> {
     match rustix::fs::renameat_with(from, name, to, name, RenameFlags::NOREPLACE) {
         Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::fsx::lock::Wait;
+    use crate::repo::{Meta, Mode, Mtime, Node, TreeEntry};
+    use crate::sysroot::Sysroot;
+
+    fn image() -> Tree {
+        let entry = |(path, node): (&str, Node)| TreeEntry {
+            path: ImagePath::new(path.as_bytes()).unwrap(),
+            meta: Meta { mode: 0o755, ..own() },
+            mtime: Mtime::default(),
+            node,
+        };
+        let entries = [
+            ("", Node::Directory),
+            ("var", Node::Directory),
+            ("var/lib", Node::Directory),
+            ("var/lib/state", Node::Empty),
+            ("var/log", Node::Directory),
+        ];
+        Tree::new(entries.map(entry).into()).unwrap()
+    }
+
+    /// Whoever runs the test.
+    fn own() -> Meta {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Meta { uid, gid, ..Meta::default() }
+    }
+
+    /// Runs `test` with a stateroot whose `var` has these names, as if it were a mount point, and gives the
+    /// names afterwards.
+    fn after(names: &[&str]) -> (Var, Vec<String>) {
+        let temp = tempfile::tempdir().unwrap();
+        let env = Env::fixed(temp.path(), std::time::SystemTime::UNIX_EPOCH);
+        let sysroot = Sysroot::init(temp.path(), Mode::BareUser, &env).unwrap();
+        let locked = sysroot.lock(Wait::No).unwrap();
+        let stateroot = locked.ensure_stateroot(&"default".parse().unwrap()).unwrap();
+        let var = fsx::ensure_dir(&stateroot.dir, "var", 0o755).unwrap();
+        let image = image();
+        let filler = Filler {
+            repo: sysroot.repo(),
+            stateroot: &stateroot,
+            image: &image,
+            reserve: Reserve { percent: 0 },
+            shown: "var",
+        };
+        for name in names {
+            match *name {
+                // What a complete copy leaves when the run ends in the middle of moving.
+                COMPLETE => {
+                    filler.copy(&var, COMPLETE).unwrap();
+                    rename_bytes(&fsx::open_subdir(&var, COMPLETE).unwrap(), &var, b"lib").unwrap();
+                }
+                name => drop(fsx::ensure_dir(&var, name, 0o755).unwrap()),
+            }
+        }
+        let outcome = filler.fill_inside(&var).unwrap();
+        let names = fsx::list_dir(&var)
+            .unwrap()
+            .into_iter()
+            .map(|(name, _)| std::ffi::OsStr::from_bytes(&name).to_string_lossy().into_owned());
+        (outcome, names.collect())
+    }
+
+    #[test]
+    fn a_var_that_is_a_mount_point_is_filled_inside() {
+        let (outcome, names) = after(&["lost+found"]);
+        assert_eq!((outcome, names.join(" ").as_str()), (Var::Filled, "lib log lost+found"));
+    }
+
+    #[test]
+    fn an_interrupted_filling_is_finished() {
+        assert_eq!(after(&[COMPLETE]).1, ["lib", "log"]);
+        assert_eq!(after(&[INCOMPLETE]).1, ["lib", "log"]);
+    }
+
+    #[test]
+    fn what_is_there_stays_alone() {
+        assert_eq!(after(&["mine"]), (Var::Kept, vec!["mine".to_string()]));
     }
 }

@@ -51,6 +51,10 @@ impl Repo {
     /// The guard proves that nobody is pulling. A root that is not stored is an error: better to keep too much
     /// than to sweep by an incomplete list.
     pub fn gc(&self, _guard: &ExclusiveGuard, roots: &BTreeSet<Sha256>, run: GcRun) -> Result<GcReport> {
+        if run == GcRun::Delete {
+            // Whoever removed a ref may have been stopped before that was on disk.
+            fsx::sync_dir(&self.subdir(REFS)?).map_err(Error::io("syncing repo/refs"))?;
+        }
         let marked = self.mark(roots)?;
         let mut report = GcReport { kept_objects: marked.objects.len() as u64, ..GcReport::default() };
         if run == GcRun::Delete {

@@ -102,7 +102,7 @@ impl Repo {
         let object = || format!("tree {id}");
         let bytes =
             self.read_compressed(TREES, &id.hex())?.ok_or_else(|| Error::NotFound { object: object() })?;
-        if *blake3::hash(&bytes).as_bytes() != id.0 {
+        if tree_codec::tree_id(&bytes) != *id {
             return Err(Error::Corrupt { object: object(), reason: "its bytes do not match its id".into() });
         }
         tree_codec::decode_tree(&bytes)
@@ -141,6 +141,26 @@ impl Repo {
             return Err(damaged("its bytes do not match its checksum".into()));
         }
         tree_codec::decode_layer(bytes).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// Writes what a layer says, with a checksum, since its name is the digest of the tar. Durable.
+    pub(super) fn write_layer(&self, diff_id: &Sha256, layer: &LayerTree) -> Result<()> {
+        let bytes = tree_codec::encode_layer(layer);
+        let checked = [blake3::hash(&bytes).as_bytes(), &bytes[..]].concat();
+        drop(bytes);
+        fsx::write_atomic(&self.subdir(LAYERS)?, &diff_id.hex(), &compress(&checked), 0o600)
+            .map_err(Error::io(format!("writing layer {diff_id}")))
+    }
+
+    /// Writes a root file system under its id. Durable.
+    pub(super) fn write_tree(&self, tree: &Tree) -> Result<TreeId> {
+        let bytes = tree_codec::encode_tree(tree);
+        let id = tree_codec::tree_id(&bytes);
+        let compressed = compress(&bytes);
+        drop(bytes);
+        fsx::write_atomic(&self.subdir(TREES)?, &id.hex(), &compressed, 0o600)
+            .map_err(Error::io(format!("writing tree {id}")))?;
+        Ok(id)
     }
 
     /// The diff_ids of the layers that are stored, sorted.
@@ -198,6 +218,8 @@ impl Repo {
                 reason: "the reference is too long to be stored by name".into(),
             });
         }
+        // An image that was found in the store may have got its name from a process that was stopped before its sync.
+        fsx::sync_dir(&self.subdir(IMAGES)?).map_err(Error::io("syncing repo/images"))?;
         fsx::write_atomic(&self.subdir(REFS)?, &file, format!("{manifest}\n").as_bytes(), 0o600)
             .map_err(Error::io(format!("writing ref {name}")))
     }
@@ -235,7 +257,7 @@ impl Repo {
 }
 
 /// zstd at its fastest level: the ids in a tree do not compress, the paths do.
-pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
+fn compress(bytes: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(bytes, 1).expect("compressing memory into memory cannot fail")
 }
 

@@ -7,11 +7,14 @@ use std::io::{self, Read, Write};
 
 use rustix::fs::{AtFlags, Mode as FileMode, OFlags};
 
+use super::gc::object_of;
 use super::layout::{self, STAGING};
 use super::object::ObjectHasher;
 use super::write::apply_meta;
-use super::{CheckoutOptions, Error, Meta, Mtime, Node, Repo, Result, TreeEntry};
-use crate::digest::ObjectId;
+use super::{
+    Change, CheckoutOptions, Error, LayerTree, Meta, Mtime, Node, Repo, Result, Tree, TreeEntry, tree_codec,
+};
+use crate::digest::{ObjectId, Sha256, TreeId};
 use crate::fsx::lock::ExclusiveGuard;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
@@ -64,6 +67,31 @@ impl Repo {
             }
         });
         sizes
+    }
+
+    /// True when a layer that can be read has one of these objects, and for a layer that cannot.
+    pub fn layer_has_any(&self, diff_id: &Sha256, objects: &HashSet<ObjectId>) -> bool {
+        !objects.is_empty()
+            && self.read_layer(diff_id).map_or(true, |layer| {
+                layer.changes.iter().any(|(_, change)| match change {
+                    Change::Set { node, .. } => object_of(node).is_some_and(|o| objects.contains(&o)),
+                    _ => false,
+                })
+            })
+    }
+
+    /// Writes what a layer says in the place of a damaged file. Durable.
+    pub fn restore_layer(&self, _guard: &ExclusiveGuard, diff_id: &Sha256, tree: &LayerTree) -> Result<()> {
+        self.write_layer(diff_id, tree)
+    }
+
+    /// Writes a tree in the place of a damaged file. Fails when it is another tree. Durable.
+    pub fn restore_tree(&self, _guard: &ExclusiveGuard, id: &TreeId, tree: &Tree) -> Result<()> {
+        if tree_codec::tree_id(&tree_codec::encode_tree(tree)) != *id {
+            let reason = "the layers that are stored do not make this tree".into();
+            return Err(Error::Corrupt { object: format!("tree {id}"), reason });
+        }
+        self.write_tree(tree).map(drop)
     }
 
     /// Links repaired objects into a checkout again, in place of the inodes it has: one rename for each path.

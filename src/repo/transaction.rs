@@ -10,10 +10,10 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::layout::{self, IMAGES, LAYERS, STAGING, TREES};
-use super::{Error, ImageRecord, LayerTree, ObjectWriter, Repo, Result, Tree, handle, tree_codec};
+use super::layout::{self, IMAGES, LAYERS, STAGING};
+use super::{Error, ImageRecord, LayerTree, ObjectWriter, Repo, Result, Tree};
 use crate::crashpoint;
-use crate::digest::{ObjectId, Sha256, TreeId};
+use crate::digest::{ObjectId, Sha256};
 use crate::fsx::lock::SharedGuard;
 use crate::fsx::{self, Dir};
 
@@ -80,12 +80,7 @@ impl Repo {
         let space = fsx::free_space(&self.dir).map_err(Error::io("asking for free space"))?;
         let reserve = space.total_bytes / 100 * u64::from(reserve.percent);
         let allowed = space.available_bytes.saturating_sub(reserve);
-        let name = format!(
-            "{boot}.{}.{}",
-            rustix::process::getpid().as_raw_nonzero(),
-            COUNTER.fetch_add(1, Ordering::Relaxed)
-        );
-        let open = || -> std::io::Result<Vec<Dir>> {
+        let open = || -> std::io::Result<(String, Vec<Dir>)> {
             let all = fsx::open_subdir(&self.dir, STAGING)?;
             for (left, _) in fsx::list_dir(&all)? {
                 let left = String::from_utf8_lossy(&left).into_owned();
@@ -93,10 +88,20 @@ impl Repo {
                     fsx::remove_tree(&all, &left)?;
                 }
             }
-            let own = fsx::ensure_dir(&all, &name, 0o700)?;
-            (0..STAGING_FANS).map(|fan| fsx::ensure_dir(&own, &format!("{fan:x}"), 0o700)).collect()
+            // A killed process may have had the same number, in a container even often.
+            let name = loop {
+                let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+                let name = format!("{boot}.{}.{count}", rustix::process::getpid().as_raw_nonzero());
+                match all.create_dir(&name) {
+                    Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                    made => break made.map(|()| name)?,
+                }
+            };
+            let own = fsx::open_subdir(&all, &name)?;
+            let fans = (0..STAGING_FANS).map(|fan| fsx::ensure_dir(&own, &format!("{fan:x}"), 0o700));
+            Ok((name, fans.collect::<std::io::Result<_>>()?))
         };
-        let staging = open().map_err(Error::io("making a staging directory"))?;
+        let (name, staging) = open().map_err(Error::io("making a staging directory"))?;
         Ok(Transaction {
             repo: self,
             name,
@@ -168,25 +173,17 @@ impl<'r> Transaction<'r> {
             self.wait_for(&id)?;
         }
         self.publish_objects()?;
-        let bytes = tree_codec::encode_layer(tree);
-        let checked = [blake3::hash(&bytes).as_bytes(), &bytes[..]].concat();
-        let dir = self.repo.subdir(LAYERS)?;
-        fsx::write_atomic(&dir, &diff_id.hex(), &handle::compress(&checked), 0o600)
-            .map_err(Error::io(format!("writing layer {diff_id}")))?;
+        self.repo.write_layer(diff_id, tree)?;
         crashpoint!("pull.layer-committed").map_err(Error::io(format!("committing layer {diff_id}")))
     }
 
     /// Publishes the merged root file system of an image, then the image. `record.tree` is set here. All layers
     /// must have been committed.
     pub fn commit_image(&self, tree: &Tree, mut record: ImageRecord) -> Result<ImageRecord> {
-        let bytes = tree_codec::encode_tree(tree);
-        let id = TreeId(*blake3::hash(&bytes).as_bytes());
-        let compressed = handle::compress(&bytes);
-        drop(bytes);
-        fsx::write_atomic(&self.repo.subdir(TREES)?, &id.hex(), &compressed, 0o600)
-            .map_err(Error::io(format!("writing tree {id}")))?;
+        // A layer that was found in the store may be the last word of a process that was stopped before its sync.
+        fsx::sync_dir(&self.repo.subdir(LAYERS)?).map_err(Error::io("syncing repo/layers"))?;
+        record.tree = self.repo.write_tree(tree)?;
         crashpoint!("pull.tree-written").map_err(Error::io("committing the image"))?;
-        record.tree = id;
         let digest = record.manifest_digest;
         let json = serde_json::to_vec(&record).expect("plain data");
         fsx::write_atomic(&self.repo.subdir(IMAGES)?, &format!("{}.json", digest.hex()), &json, 0o600)
@@ -199,12 +196,12 @@ impl<'r> Transaction<'r> {
     fn publish_objects(&self) -> Result<()> {
         let _one_at_a_time = lock(&self.publishing);
         let batch = std::mem::take(&mut *lock(&self.staged));
-        if batch.is_empty() {
-            return Ok(());
-        }
         crashpoint!("pull.objects-staged").map_err(Error::io("publishing objects"))?;
         // An error here means that data was lost on the way to the disk: nothing of it gets a name, and what
         // is in staging is never synced again (the kernel reports such a loss only once).
+        //
+        // Also without new objects: those that were found in the store may have got their names from a process
+        // that was stopped, or is at work, between its renames and its syncs.
         fsx::sync_filesystem(&self.repo.dir).map_err(Error::io("syncing new objects to disk"))?;
         crashpoint!("pull.objects-synced").map_err(Error::io("publishing objects"))?;
         let mut touched = [false; 256];
@@ -342,5 +339,29 @@ fn boot_id() -> String {
     match id {
         Some(id) => String::from_utf8_lossy(&id).trim().replace('.', "-"),
         None => format!("pid{}", rustix::process::getpid().as_raw_nonzero()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fsx::lock::{LockFile, Wait};
+    use crate::repo::Mode;
+
+    #[test]
+    fn what_a_killed_process_with_the_same_number_left_is_not_in_the_way() {
+        let temporary = tempfile::tempdir().unwrap();
+        let reroot = fsx::open_dir(temporary.path()).unwrap();
+        let repo = Repo::init(&reroot, Mode::BareUser).unwrap();
+        let staging = fsx::open_subdir(&repo.dir, STAGING).unwrap();
+        for count in 0..100 {
+            let name = format!("{}.{}.{count}", boot_id(), rustix::process::getpid().as_raw_nonzero());
+            fsx::ensure_dir(&staging, &name, 0o700).unwrap();
+        }
+        let guard = LockFile::open(&reroot, "lock").unwrap().shared(Wait::No).unwrap();
+        let transaction = repo.begin(&guard, Reserve { percent: 0 }).unwrap();
+        assert_eq!(fsx::list_dir(&staging).unwrap().len(), 101);
+        drop(transaction);
+        assert_eq!(fsx::list_dir(&staging).unwrap().len(), 100);
     }
 }

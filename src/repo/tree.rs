@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::digest::ObjectId;
+use crate::fsx::xattr::Pair;
 use crate::names::ImagePath;
 
 /// A modification time with the resolution of the file system. Seconds since the epoch, may be negative.
@@ -18,11 +19,11 @@ pub struct Mtime {
 /// Extended attributes, sorted by name, without duplicates. Cheap to clone: most inodes have none, and the
 /// rest share few sets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Xattrs(Option<Arc<[(Box<[u8]>, Box<[u8]>)]>>);
+pub struct Xattrs(Option<Arc<[Pair]>>);
 
 impl Xattrs {
     /// Sorts by name; of two values of one name the later wins.
-    pub fn new(mut pairs: Vec<(Box<[u8]>, Box<[u8]>)>) -> Self {
+    pub fn new(mut pairs: Vec<Pair>) -> Self {
         if pairs.is_empty() {
             return Self(None);
         }

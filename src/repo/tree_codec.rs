@@ -21,7 +21,8 @@
 //! unique. There is one encoding for a tree, and only that one is accepted: equal trees have equal ids.
 
 use super::{Change, LayerTree, Meta, Mtime, Node, Tree, TreeEntry, TreeShapeError, Xattrs};
-use crate::digest::ObjectId;
+use crate::digest::{ObjectId, TreeId};
+use crate::fsx::xattr::Pair;
 use crate::names::{ImagePath, NameError};
 
 const TREE_MAGIC: &[u8] = b"reroot tree 1\n";
@@ -54,7 +55,12 @@ pub enum CodecError {
 
 type Result<T> = std::result::Result<T, CodecError>;
 
-/// The canonical bytes of a tree; their blake3 is the [`crate::digest::TreeId`].
+/// The id of a tree, from its canonical bytes.
+pub fn tree_id(encoded: &[u8]) -> TreeId {
+    TreeId(*blake3::hash(encoded).as_bytes())
+}
+
+/// The canonical bytes of a tree.
 pub fn encode_tree(tree: &Tree) -> Vec<u8> {
     let mut out = Encoder::new(TREE_MAGIC, tree.entries().len());
     for TreeEntry { path, meta, mtime, node } in tree.entries() {
@@ -323,7 +329,7 @@ impl<'a> Decoder<'a> {
         if count == 0 {
             return Ok(Xattrs::default());
         }
-        let mut pairs: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::with_capacity(count);
+        let mut pairs: Vec<Pair> = Vec::with_capacity(count);
         for _ in 0..count {
             let (name, value) = (self.blob()?, self.blob()?);
             if pairs.last().is_some_and(|(before, _)| **before >= *name) {

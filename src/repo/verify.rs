@@ -81,7 +81,8 @@ impl Repo {
             }
             Node::Empty if stat.st_size != 0 => return Ok(Some("not empty".into())),
             Node::Symlink { target } => {
-                if rustix::fs::readlinkat(dest, &path, Vec::new())?.as_bytes() != &**target {
+                let found = rustix::fs::readlinkat(dest, &path, Vec::new())?;
+                if found.as_bytes() != &**target {
                     return Ok(Some("points elsewhere".into()));
                 }
             }

@@ -59,6 +59,27 @@ mod tests {
         assert_eq!(String::from_utf8(print_state(&counters)).unwrap(), COUNTERS_V1);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_number_is_given_out_twice(removals in proptest::collection::vec(0..4_usize, 1..40)) {
+            let stateroot: StaterootName = "a".parse().unwrap();
+            let (mut counters, mut given, mut present) = (Counters::default(), Vec::new(), Vec::new());
+            for removed in removals {
+                let id = counters.next_id(&stateroot);
+                proptest::prop_assert!(given.iter().all(|other| *other < id));
+                given.push(id);
+                present.push(id);
+                // What a publication and a removal write.
+                counters.saw_id(&DeploymentKey { stateroot: stateroot.clone(), id });
+                for _ in 0..removed {
+                    if let Some(id) = present.pop() {
+                        counters.saw_id(&DeploymentKey { stateroot: stateroot.clone(), id });
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_was_seen_is_never_given_out() {
         let mut counters = Counters::default();

@@ -154,6 +154,8 @@ impl<'a> LockedSysroot<'a> {
                 continue;
             }
             let sweep = || {
+                // Whoever removed the record may have been stopped before that was on disk.
+                fsx::sync_dir(&stateroot.deploy)?;
                 crashpoint!("sweep.leftover")?;
                 match layout::classify(leftover.name.as_bytes()) {
                     layout::Name::Directory(id) => self.remove_directory(&stateroot.deploy, id),

@@ -29,6 +29,8 @@ mod origin;
 mod record;
 mod slots;
 mod stateroot;
+#[cfg(test)]
+pub mod testing;
 
 pub use counters::Counters;
 pub use deployment::{Deployment, DeploymentId, DeploymentKey, ParseDeploymentIdError};
@@ -36,7 +38,7 @@ pub use error::{Error, Result};
 pub use handle::Sysroot;
 pub use locked::LockedSysroot;
 pub use observe::{Leftover, Observed, Problem, ProblemKind};
-pub use origin::Origin;
+pub use origin::{KernelArgument, Origin, line_of};
 pub use record::{DeployedImage, DeploymentRecord, RunRecord};
 pub use slots::{Slot, Slots};
 pub use stateroot::Stateroot;

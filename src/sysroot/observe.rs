@@ -55,7 +55,7 @@ pub enum ProblemKind {
     DamagedRecord,
     /// A record of a newer version of the program.
     NewerRecord,
-    /// A record without its directory.
+    /// A record without its directory: not a deployment.
     MissingDirectory,
     /// An origin that is missing or has a mistake in it.
     BadOrigin,
@@ -102,13 +102,13 @@ pub(super) fn observe(sysroot: &Sysroot) -> Result<Observed> {
     let mut observed = Observed::default();
     read_counters(sysroot, &mut observed)?;
     let names = fsx::list_dir(sysroot.deploy()).map_err(Error::io("listing /reroot/deploy"))?;
-    for (name, _) in names {
+    for (name, kind) in names {
         match str::from_utf8(&name).ok().and_then(|n| n.parse::<StaterootName>().ok()) {
-            Some(name) => observe_stateroot(sysroot, &name, &mut observed)?,
-            None => observed.problems.push(Problem {
+            Some(name) if kind == FileType::Directory => observe_stateroot(sysroot, &name, &mut observed)?,
+            _ => observed.problems.push(Problem {
                 kind: ProblemKind::UnknownName,
                 path: format!("/{}/{}/{}", layout::REROOT, layout::DEPLOY, printable(&name)),
-                message: "not the name of a stateroot".into(),
+                message: "not a stateroot".into(),
                 deployment: None,
             }),
         }
@@ -144,8 +144,9 @@ fn observe_stateroot(sysroot: &Sysroot, name: &StaterootName, observed: &mut Obs
     for (file, kind) in fsx::list_dir(&stateroot.deploy).map_err(Error::io(format!("listing {path}")))? {
         match (layout::classify(&file), kind) {
             (Name::Directory(id), FileType::Directory) => found.entry(id).or_default().directory = true,
-            (Name::Record(id), FileType::RegularFile) => found.entry(id).or_default().record = true,
-            (Name::Origin(id), FileType::RegularFile) => found.entry(id).or_default().origin = true,
+            // Whatever it is: with something in its place, the directory is not a leftover.
+            (Name::Record(id), _) => found.entry(id).or_default().record = true,
+            (Name::Origin(id), _) => found.entry(id).or_default().origin = true,
             (Name::Scratch, _) => observed
                 .leftovers
                 .push(Leftover { stateroot: name.clone(), name: String::from_utf8_lossy(&file).into() }),
@@ -185,12 +186,14 @@ fn observe_deployment(
     observed.counters.saw_id(key);
     let path = layout::deployment_path(key);
     let file = format!("{path}.json");
-    // Removed since the directory was listed: that is no problem, it is gone.
-    let Some(bytes) = read(&stateroot.deploy, &layout::record_name(key.id), &file)? else { return Ok(()) };
     let problem =
         |kind, path: String, message: String| Problem { kind, path, message, deployment: Some(key.clone()) };
-    let record = match DeploymentRecord::parse(&bytes, key, &file) {
-        Ok(record) => record,
+    let bytes = read(&stateroot.deploy, &layout::record_name(key.id), &file);
+    let parse = |bytes: Option<Vec<u8>>| bytes.map(|b| DeploymentRecord::parse(&b, key, &file)).transpose();
+    let record = match bytes.and_then(parse) {
+        Ok(Some(record)) => record,
+        // Removed since the directory was listed.
+        Ok(None) => return Ok(()),
         Err(error) => {
             let kind = match error {
                 Error::Newer { .. } => ProblemKind::NewerRecord,
@@ -202,8 +205,9 @@ fn observe_deployment(
     };
     observed.counters.saw_order(record.order);
     if !found.directory {
-        let message = format!("{key} has a record but no directory");
-        observed.problems.push(problem(ProblemKind::MissingDirectory, path.clone(), message));
+        let message = format!("{key} has a record but no directory; undeploy it");
+        observed.problems.push(problem(ProblemKind::MissingDirectory, path, message));
+        return Ok(());
     }
     let origin = match read_origin(&stateroot.deploy, key.id, &format!("{path}.origin")) {
         Ok(origin) => Some(origin),

@@ -9,10 +9,15 @@
 //! arguments = ["console=ttyS0"]                   # this machine's own, kept by upgrades
 //! ```
 
-use serde::Deserialize;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
 use super::{Error, Result};
 use crate::digest::Sha256;
+use crate::names::{NameError, printable};
 
 /// What a deployment follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +27,43 @@ pub struct Origin {
     /// The manifest that was deployed.
     pub digest: Sha256,
     /// Kernel arguments of this machine, added to those of the image.
-    pub kernel_arguments: Vec<String>,
+    pub kernel_arguments: Vec<KernelArgument>,
+}
+
+/// One kernel argument as it goes into a boot entry: no control characters, not empty, and not `reroot`, which
+/// names the deployment and is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct KernelArgument(String);
+
+impl KernelArgument {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KernelArgument {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let error =
+            |reason| Err(NameError { kind: "kernel argument", name: printable(text.as_bytes()), reason });
+        if text.trim().is_empty() {
+            return error("it is empty");
+        }
+        if text.chars().any(char::is_control) {
+            return error("it has control characters");
+        }
+        if text.split('=').next() == Some("reroot") {
+            return error("`reroot` is set by reroot itself");
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for KernelArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,7 +85,7 @@ struct Image {
 #[serde(deny_unknown_fields)]
 struct Kernel {
     #[serde(default)]
-    arguments: Vec<String>,
+    arguments: Vec<Spanned<String>>,
 }
 
 impl Origin {
@@ -55,13 +96,21 @@ impl Origin {
             line: line_of(text, error.span()),
             reason: error.message().into(),
         })?;
-        Ok(Self { reference: image.reference, digest: image.digest, kernel_arguments: kernel.arguments })
+        let argument = |argument: Spanned<String>| {
+            argument.get_ref().parse().map_err(|error: NameError| Error::Invalid {
+                file: file.into(),
+                line: line_of(text, Some(argument.span())),
+                reason: error.to_string(),
+            })
+        };
+        let kernel_arguments = kernel.arguments.into_iter().map(argument).collect::<Result<_>>()?;
+        Ok(Self { reference: image.reference, digest: image.digest, kernel_arguments })
     }
 
     /// The text of the origin file.
     pub fn print(&self) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
-        let arguments: Vec<_> = self.kernel_arguments.iter().map(|a| quoted(a)).collect();
+        let arguments: Vec<_> = self.kernel_arguments.iter().map(|a| quoted(a.as_str())).collect();
         format!(
             "# What this deployment follows. `reroot upgrade` reads it; you may edit it.\n\
              \n\
@@ -95,7 +144,8 @@ mod tests {
     #[test]
     fn the_first_format_reads_and_prints_for_ever() {
         let origin = Origin::parse(ORIGIN_V1, "7.origin").unwrap();
-        assert_eq!(origin.kernel_arguments, ["console=ttyS0,115200", "quiet"]);
+        let arguments: Vec<_> = origin.kernel_arguments.iter().map(KernelArgument::as_str).collect();
+        assert_eq!(arguments, ["console=ttyS0,115200", "quiet"]);
         assert_eq!(origin.print(), ORIGIN_V1);
     }
 
@@ -104,9 +154,22 @@ mod tests {
         let origin = Origin {
             reference: "oci:/srv/\"a\"\\b\n".into(),
             digest: Sha256::of(b""),
-            kernel_arguments: vec!["a=\"b c\"".into(), "ä'".into()],
+            kernel_arguments: vec!["a=\"b c\"".parse().unwrap(), "ä'".parse().unwrap()],
         };
         assert_eq!(Origin::parse(&origin.print(), "1.origin").unwrap(), origin);
+    }
+
+    #[test]
+    fn arguments_that_could_change_what_boots_are_refused() {
+        for bad in ["", " ", "a\nlinux /x", "reroot=/x", "reroot", "a\u{7f}"] {
+            assert!(bad.parse::<KernelArgument>().is_err(), "{bad:?}");
+        }
+        let digest = Sha256::of(b"");
+        let text =
+            format!("[image]\nreference='a'\ndigest='{digest}'\n[kernel]\narguments=[\n'ok',\n'reroot=x']\n");
+        let error = Origin::parse(&text, "o").unwrap_err().to_string();
+        let expected = "o:7: `reroot=x` is not a valid kernel argument: `reroot` is set by reroot itself";
+        assert_eq!(error, expected);
     }
 
     #[test]

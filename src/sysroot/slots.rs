@@ -75,3 +75,47 @@ impl Slots {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{key, observed};
+    use super::*;
+
+    #[track_caller]
+    fn shown(observed: &Observed) -> String {
+        let slots = Slots::of(observed);
+        let lines: Vec<_> = observed
+            .deployments
+            .iter()
+            .map(|d| {
+                let slots: Vec<_> = slots.of_deployment(d).iter().map(Slot::to_string).collect();
+                format!("{}{}: {}", &d.record.stateroot.as_str()[..1], d.record.id, slots.join("+"))
+            })
+            .collect();
+        lines.join(", ")
+    }
+
+    #[test]
+    fn on_a_sysroot_that_is_not_booted_the_order_decides() {
+        assert_eq!(shown(&observed("")), "");
+        assert_eq!(shown(&observed("default:1")), "d1: default");
+        assert_eq!(
+            shown(&observed("default:2 default:1 default:3!")),
+            "d2: default, d1: rollback, d3: pinned"
+        );
+    }
+
+    #[test]
+    fn rollback_stays_in_the_stateroot() {
+        assert_eq!(shown(&observed("a:1 b:1 a:2")), "a1: default, b1: , a2: rollback");
+    }
+
+    #[test]
+    fn booted_and_staged_are_what_the_running_system_says() {
+        let mut observed = observed("default:3 default:2! default:1");
+        observed.booted = Some(key("default", 2));
+        assert_eq!(shown(&observed), "d3: default, d2: booted+rollback+pinned, d1: ");
+        observed.staged = Some(key("default", 3));
+        assert_eq!(shown(&observed), "d3: staged, d2: booted+default+pinned, d1: rollback");
+    }
+}

@@ -1,4 +1,8 @@
 //! Tests of the whole, one module per verb or subject; `support` has what they share.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
+mod cli_text;
+mod oci_local;
+mod oci_mutations;
 mod support;
+mod tidy;

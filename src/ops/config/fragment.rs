@@ -4,6 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::{Error, Result};
+use crate::sysroot::line_of;
 
 /// A file as written: every key may be absent.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,10 +22,4 @@ impl Fragment {
             Error::invalid(format!("{file}:{line}: {}", error.message()))
         })
     }
-}
-
-/// The line, counted from 1, on which a span starts.
-pub(super) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
-    let start = span.map_or(0, |s| s.start).min(text.len());
-    text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count() + 1
 }

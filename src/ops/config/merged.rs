@@ -1,6 +1,7 @@
 //! All files of the configuration together.
 
-use super::fragment::{Fragment, line_of};
+use super::Fragment;
+use crate::sysroot::line_of;
 
 /// A value and where it was written, `file:line`.
 #[derive(Debug, Clone, PartialEq, Eq)]

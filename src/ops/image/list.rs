@@ -1,12 +1,13 @@
 //! The images in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
 use super::super::{Result, status};
 use super::ImageFacts;
 use crate::digest::{Sha256, TreeId};
+use crate::repo::{Node, Tree};
 use crate::sysroot::{DeploymentKey, Sysroot};
 
 /// The version of the JSON.
@@ -37,6 +38,8 @@ pub struct ListedImage {
     /// Absent when no machine could boot it.
     pub kernel: Option<String>,
     pub layers: usize,
+    /// Content bytes of its files, an object once. Absent when its tree cannot be read; `fsck` says why.
+    pub size_bytes: Option<u64>,
 }
 
 /// Lists the stored images: named ones by name, then the others.
@@ -66,6 +69,8 @@ pub fn list(sysroot: &Sysroot) -> Result<ImageList> {
             tree: record.tree,
             kernel: record.kernel,
             layers: record.layers.len(),
+            // One damaged image must not hide the others.
+            size_bytes: repo.read_tree(&record.tree).ok().as_ref().map(content_bytes),
         });
     }
     images.sort_by(|a, b| {
@@ -73,4 +78,13 @@ pub fn list(sysroot: &Sysroot) -> Result<ImageList> {
         rank(a).cmp(&rank(b)).then_with(|| a.digest.cmp(&b.digest))
     });
     Ok(ImageList { version: VERSION, images })
+}
+
+fn content_bytes(tree: &Tree) -> u64 {
+    let mut seen = HashSet::new();
+    let sizes = tree.entries().iter().filter_map(|entry| match &entry.node {
+        Node::File { object, size } => seen.insert(*object).then_some(*size),
+        _ => None,
+    });
+    sizes.sum()
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::pipe::{Filler, pipe};
 use crate::digest::Sha256Hasher;
+use crate::layer::sink::ObjectSink;
 use crate::layer::{self, Limits, Warning};
 use crate::oci::manifest::LayerDescriptor;
 use crate::oci::source::ImageSource;
 use crate::oci::{self, compress, verify::VerifyingReader};
 use crate::ops::{Error, Result};
 use crate::progress::{Event, Reporter};
-use crate::repo::{Transaction, Written};
+use crate::repo::{LayerTree, Transaction, Written};
 
 /// When the tar is malformed but the blob is not at its end, this much more is read to find out whether the
 /// blob itself is wrong, which is the better message.
@@ -57,27 +58,50 @@ fn attempt(
     index: usize,
     reporter: &dyn Reporter,
 ) -> Result<Fetched> {
-    let blob = Progress { inner: source.open_blob(layer)?, index, position: 0, reported: 0, reporter };
-    let blob = VerifyingReader::new(blob, layer.digest, layer.size);
-    let limits = Limits { available_bytes: transaction.remaining(), ..Limits::default() };
     let mut writer = transaction.writer();
-    let (filler, mut drain) = pipe();
-    let give_up = AtomicBool::new(false);
-    let (read, inflated) = std::thread::scope(|scope| {
-        let inflating = scope.spawn(|| inflate(blob, layer, filler, &give_up));
-        let read = layer::read_layer(&mut drain, &mut writer, &limits);
-        if read.is_err() {
-            give_up.store(true, Ordering::Relaxed);
-        }
-        drop(drain);
-        (read, inflating.join().unwrap_or_else(|_| Err(Error::bug("the inflating thread panicked"))))
-    });
-    // A wrong blob explains a malformed tar, not the other way round.
-    inflated?;
-    let (tree, warnings) = read?;
+    let reader = Reader { source, layer, index, reporter };
+    let (tree, warnings) = reader.read(&mut writer, transaction.remaining())?;
     let written = writer.written();
     transaction.commit_layer(writer, &layer.diff_id, &tree)?;
     Ok(Fetched { written, warnings })
+}
+
+/// Reads one layer from its source.
+pub(in crate::ops) struct Reader<'a> {
+    pub source: &'a dyn ImageSource,
+    pub layer: &'a LayerDescriptor,
+    /// Which layer of the image, for progress.
+    pub index: usize,
+    pub reporter: &'a dyn Reporter,
+}
+
+impl Reader<'_> {
+    /// Reads the layer and gives its files to `sink`; size, digest and diff_id are right when it returns Ok.
+    /// No file may have more than `available_bytes`.
+    pub(in crate::ops) fn read(
+        &self,
+        sink: &mut dyn ObjectSink,
+        available_bytes: u64,
+    ) -> Result<(LayerTree, Vec<Warning>)> {
+        let Self { source, layer, index, reporter } = *self;
+        let blob = Progress { inner: source.open_blob(layer)?, index, position: 0, reported: 0, reporter };
+        let blob = VerifyingReader::new(blob, layer.digest, layer.size);
+        let limits = Limits { available_bytes, ..Limits::default() };
+        let (filler, mut drain) = pipe();
+        let give_up = AtomicBool::new(false);
+        let (read, inflated) = std::thread::scope(|scope| {
+            let inflating = scope.spawn(|| inflate(blob, layer, filler, &give_up));
+            let read = layer::read_layer(&mut drain, sink, &limits);
+            if read.is_err() {
+                give_up.store(true, Ordering::Relaxed);
+            }
+            drop(drain);
+            (read, inflating.join().unwrap_or_else(|_| Err(Error::bug("the inflating thread panicked"))))
+        });
+        // A wrong blob explains a malformed tar, not the other way round.
+        inflated?;
+        Ok(read?)
+    }
 }
 
 /// Reads the blob to its end. Ok means: size, digest and diff_id are right, or the reader of the tar gave up.

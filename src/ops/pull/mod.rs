@@ -17,10 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
+pub(in crate::ops) use fetch::Reader;
 pub use plan::PullPlan;
 
 use crate::digest::{Sha256, TreeId};
-use crate::fsx::lock::SharedGuard;
+use crate::fsx::lock::{ExclusiveGuard, SharedGuard};
 use crate::layer;
 use crate::oci::platform::Platform;
 use crate::oci::source::{ImageSource, ResolvedImage};
@@ -130,6 +131,36 @@ pub fn pull_resolved(
     };
     let record = transaction.commit_image(&tree, new_record(resolved, kernel, context)?)?;
     finish(repo, record, options, outcome)
+}
+
+/// Brings back an image whose record is lost; the lock is held alone. The layers that are stored are used.
+pub(super) fn pull_again(
+    repo: &Repo,
+    guard: &ExclusiveGuard,
+    source: &dyn ImageSource,
+    context: &Context<'_>,
+) -> Result<Pulled> {
+    let options = PullOptions {
+        platform: Platform::host(),
+        reserve: context.config.reserve,
+        bootable: Bootable::NotNeeded,
+        set_ref: None,
+    };
+    let resolved = source.resolve(&options.platform)?;
+    pull_resolved(repo, guard.as_shared(), source, &resolved, &options, context)
+}
+
+/// The platform that a stored image was chosen for.
+pub(super) fn platform_of(record: &ImageRecord) -> Result<Platform> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        os: String,
+        architecture: String,
+        variant: Option<String>,
+    }
+    let Config { os, architecture, variant } = serde_json::from_str(&record.config)
+        .map_err(|e| Error::corrupt(format!("the config of image {}: {e}", record.manifest_digest)))?;
+    Ok(Platform { os, architecture, variant: variant.filter(|v| !v.is_empty()) })
 }
 
 #[derive(Default)]

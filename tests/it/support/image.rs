@@ -12,6 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use reroot::digest::Sha256;
+use reroot::oci::platform::Platform;
 use serde_json::{Value, json};
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -321,7 +322,7 @@ impl Image {
     /// No layers yet, for this machine's platform.
     pub fn new() -> Self {
         Self {
-            architecture: host_architecture().into(),
+            architecture: Platform::host().architecture,
             variant: None,
             created: "2026-01-02T03:04:05Z".into(),
             labels: BTreeMap::new(),
@@ -463,15 +464,6 @@ pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 pub fn index(manifests: &[Value]) -> Vec<u8> {
     let value = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
     serde_json::to_vec(&value).unwrap()
-}
-
-/// This machine's architecture in Go's words.
-pub fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 /// What every bootable image has, as one layer: kernel, initramfs, os-release, /etc, /var.

@@ -1,0 +1,49 @@
+//! `reroot deploy`
+
+use super::{ImageArgument, deployed, sysroot};
+use crate::cli::args::{DryRun, ForPlatform, Global, InStateroot};
+use crate::cli::exit::Code;
+use crate::cli::output::Output;
+use crate::ops::{self, Context, DeployOptions, Result};
+use crate::sysroot::KernelArgument;
+
+/// Fetch an image and make a new deployment of it
+///
+/// The deployment is first in boot order when the command ends. Until then nothing that was there before has
+/// changed; interrupted at any moment, the same command finishes the job.
+///
+/// Examples:
+///   reroot deploy quay.io/acme/os:stable
+///   reroot --sysroot /mnt deploy oci:/media/usb/os:13
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    image: ImageArgument,
+    /// Add a kernel argument to the deployment; may be given several times
+    #[arg(long = "karg", value_name = "ARGUMENT")]
+    kernel_arguments: Vec<KernelArgument>,
+    #[command(flatten)]
+    stateroot: InStateroot,
+    #[command(flatten)]
+    platform: ForPlatform,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+pub(in crate::cli) fn run(
+    args: &Args,
+    global: &Global,
+    context: &Context<'_>,
+    output: Output,
+) -> Result<Code> {
+    let options = DeployOptions {
+        stateroot: args.stateroot.stateroot.clone(),
+        kernel_arguments: args.kernel_arguments.clone(),
+        platform: args.platform.platform.clone(),
+        run: args.dry_run.run(),
+    };
+    let report = ops::deploy(&sysroot(global, context)?, &args.image.image, &options, context)?;
+    output.show(&report, deployed)?;
+    Ok(Code::Done)
+}

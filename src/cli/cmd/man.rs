@@ -1,0 +1,50 @@
+//! `reroot man`
+
+use std::path::PathBuf;
+
+use crate::cli::exit::Code;
+use crate::cli::output;
+use crate::fsx;
+use crate::ops::{Error, Result, ResultExt};
+
+/// Print the manual page of reroot, or write all pages into a directory
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Write reroot.1, reroot-deploy.1 and so on into DIR
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+pub(in crate::cli) fn run(args: &Args) -> Result<Code> {
+    let mut command = crate::cli::command();
+    command.build();
+    match &args.output {
+        None => {
+            let page = String::from_utf8(page(&command)?).map_err(|e| Error::bug(e.to_string()))?;
+            output::print(&page)?;
+        }
+        Some(directory) => {
+            let shown = directory.display();
+            let dir = fsx::open_dir(directory).map_err(Error::io(format!("opening {shown}")))?;
+            write_all(&command, "reroot", &dir).context(|| format!("writing manual pages to {shown}"))?;
+        }
+    }
+    Ok(Code::Done)
+}
+
+fn page(command: &clap::Command) -> Result<Vec<u8>> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(Error::io("writing a manual page"))?;
+    Ok(page)
+}
+
+/// `reroot image pull` has the page `reroot-image-pull.1`, as git's commands have theirs.
+fn write_all(command: &clap::Command, name: &str, dir: &fsx::Dir) -> Result<()> {
+    let named = command.clone().name(name.to_owned()).bin_name(name.replace('-', " "));
+    fsx::write_atomic(dir, &format!("{name}.1"), &page(&named)?, 0o644)
+        .map_err(Error::io(format!("writing {name}.1")))?;
+    for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
+        write_all(sub, &format!("{name}-{}", sub.get_name()), dir)?;
+    }
+    Ok(())
+}

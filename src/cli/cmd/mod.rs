@@ -1,0 +1,103 @@
+//! One file for each subcommand: its arguments, the operation it calls, and the words for the report.
+
+pub(super) mod completions;
+pub(super) mod deploy;
+pub(super) mod diff;
+pub(super) mod fsck;
+pub(super) mod image;
+pub(super) mod init;
+pub(super) mod man;
+pub(super) mod pin;
+pub(super) mod prune;
+pub(super) mod rollback;
+pub(super) mod status;
+pub(super) mod switch;
+pub(super) mod undeploy;
+pub(super) mod unpin;
+pub(super) mod upgrade;
+
+use super::args::Global;
+use super::format;
+use crate::names::StaterootName;
+use crate::oci::ImageReference;
+use crate::ops::{Context, Deployed, FetchPlan, ImageStatus, Result};
+use crate::sysroot::{DeploymentId, Sysroot};
+
+fn sysroot(global: &Global, context: &Context<'_>) -> Result<Sysroot> {
+    Ok(Sysroot::open(&global.sysroot, context.env)?)
+}
+
+/// `7`, with the stateroot when that is not the default one.
+fn deployment(id: DeploymentId, stateroot: &StaterootName) -> String {
+    if *stateroot == StaterootName::default() {
+        format!("deployment {id}")
+    } else {
+        format!("deployment {id} of stateroot {stateroot}")
+    }
+}
+
+/// `docker://quay.io/a/b:1, version 13.1`.
+fn image(image: &ImageStatus) -> String {
+    match &image.version {
+        Some(version) => {
+            format!("{}, version {}", image.reference, crate::names::printable(version.as_bytes()))
+        }
+        None => image.reference.clone(),
+    }
+}
+
+/// What a fetch would cost.
+fn cost(fetch: &FetchPlan) -> String {
+    if fetch.stored {
+        return "everything is in the store already".into();
+    }
+    format!(
+        "{} to fetch ({} of {}), {} in the store",
+        format::count(fetch.layers_new as u64, "layer"),
+        format::bytes(fetch.fetch_bytes),
+        format::bytes(fetch.total_bytes),
+        fetch.layers_known
+    )
+}
+
+/// What a pull did, in a line.
+fn pulled(pulled: &crate::ops::pull::Pulled) -> String {
+    if pulled.unchanged {
+        return "Nothing to fetch: the image was in the store\n".into();
+    }
+    format!(
+        "Pulled {} of {} ({} fetched; {} in {} new, {} shared)\n",
+        pulled.layers_fetched,
+        format::count((pulled.layers_fetched + pulled.layers_reused) as u64, "layer"),
+        format::bytes(pulled.bytes_fetched),
+        format::bytes(pulled.new_bytes),
+        format::count(pulled.new_objects, "file"),
+        format::bytes(pulled.shared_bytes)
+    )
+}
+
+/// What deploy, upgrade and switch say at the end.
+fn deployed(report: &Deployed) -> String {
+    let name = deployment(report.id, &report.stateroot);
+    if report.unchanged {
+        return format!("No change: {name} is {} already\n", image(&report.image));
+    }
+    if report.dry_run {
+        return format!("Would make {name} from {}: {}\n", image(&report.image), cost(&report.fetch));
+    }
+    let mut text = report.pulled.as_ref().map(pulled).unwrap_or_default();
+    text += &format!("Made {name} from {}\n", image(&report.image));
+    text += "It is first in boot order; `reroot rollback` makes the one before first again\n";
+    text
+}
+
+/// An image as people give it.
+#[derive(Debug, clap::Args)]
+pub(super) struct ImageArgument {
+    /// Where the image is
+    ///
+    /// HOST[:PORT]/REPOSITORY[:TAG][@DIGEST] (docker:// in front may be left away), oci:DIR[:TAG],
+    /// oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]
+    #[arg(value_name = "IMAGE")]
+    image: ImageReference,
+}

@@ -1,0 +1,76 @@
+//! Words in, words out: arguments, progress, results for people and for programs, hints and exit codes.
+//!
+//! stdout holds the result and nothing else; progress, warnings and errors go to stderr. Decides nothing: every
+//! file in [`cmd`] calls one operation of [`crate::ops`] and shows its report.
+
+mod args;
+mod cmd;
+mod error;
+mod exit;
+mod format;
+mod output;
+mod progress;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::env::Env;
+use crate::fsx::lock::Wait;
+use crate::ops::{self, Context};
+use args::Arguments;
+use output::Output;
+
+/// The command `reroot` with its help, for man pages and completions.
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
+/// Runs the program and gives its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to stdout and is no failure; a closed pipe is nobody's.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    arguments.global.color.write_global();
+    start_logging();
+    match run(&arguments) {
+        Ok(code) => code.into(),
+        Err(error) => error::report(&error).into(),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<exit::Code, ops::Error> {
+    let env = Env::from_process();
+    let global = &arguments.global;
+    let config = ops::config::load(&env)?;
+    let reporter = progress::reporter(global)?;
+    let wait = match global.wait {
+        None => Wait::No,
+        Some(None) => Wait::Forever,
+        Some(Some(seconds)) => Wait::For(std::time::Duration::from_secs(seconds)),
+    };
+    let context = Context { env: &env, config: &config, reporter: &*reporter, wait };
+    let output = Output::new(global.json);
+    arguments.command.run(global, &context, output)
+}
+
+/// `REROOT_LOG=debug` shows what happens inside, on stderr.
+fn start_logging() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("REROOT_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,9 @@
+//! The verbs on a real directory with images from a layout beside it.
+
+#![expect(clippy::disallowed_methods, reason = "tests look at the result from outside")]
+
+mod crash;
+mod deployments;
+mod images;
+mod leftovers;
+mod support;
