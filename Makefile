@@ -42,6 +42,6 @@ test-powercut:
 PREFIX ?= /usr
 install: build
 	install -D -m 0755 $(target)/release/reroot '$(DESTDIR)$(PREFIX)/bin/reroot'
-	install -d '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	$(target)/release/reroot man --output '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -d '$(DESTDIR)$(PREFIX)/share/man/man8' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
+	$(target)/release/reroot man --output '$(DESTDIR)$(PREFIX)/share/man/man8'
 	$(target)/release/reroot completions bash > '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/reroot'

@@ -1,6 +1,5 @@
 //! Names that come from outside, parsed once into types that cannot be wrong.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -165,12 +164,6 @@ impl fmt::Display for ImagePath {
 impl fmt::Debug for ImagePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl Borrow<[u8]> for ImagePath {
-    fn borrow(&self) -> &[u8] {
-        &self.0
     }
 }
 
