@@ -2,3 +2,7 @@
 #![allow(dead_code)]
 
 pub mod image;
+pub mod reroot;
+pub mod skip;
+pub mod tools;
+pub mod tree;
