@@ -2,3 +2,5 @@
 #![allow(dead_code)]
 
 pub mod image;
+pub mod memory_store;
+pub mod raw_tar;
