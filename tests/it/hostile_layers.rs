@@ -217,7 +217,7 @@ fn what_two_tools_read_differently() {
         (
             "an extension without magic",
             vec![Header::new(b'x', "p").v7().with(records_of_path()), file("a", "x")],
-            "are not known",
+            "entry `p`: it has data",
         ),
         (
             "a lone block of zeros",
