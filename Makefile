@@ -1,46 +1,47 @@
-# What people type. `make demo` and `make test` do all the set-up they need.
+# What a developer types. `make test` and `make demo` need nothing set up before.
 
 CARGO ?= cargo
+target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test test-powercut check bench install clean
+.PHONY: help build demo test check bench test-powercut install
 
 help:
-	@echo 'make demo            build, and show what reroot does in a sandbox (no root, no network)'
-	@echo 'make test            install what the tests need (as root on Debian) and run them all'
-	@echo 'make test-powercut   thousands of replayed power cuts; prints the count'
-	@echo 'make check           formatting, lints, documentation'
-	@echo 'make bench           measure against podman, skopeo+umoci and ostree; writes docs/development/benchmarks.md'
-	@echo 'make install         install the program, manual pages and completions below $$DESTDIR$$PREFIX'
+	@echo 'make build          the release binary, $(target)/release/reroot'
+	@echo 'make demo           build, then deploy, upgrade, roll back and prune in a sandbox below $(target)/; no root'
+	@echo 'make test           install what the tests need (as root on Debian) and run all of them'
+	@echo 'make check          formatting, lints, documentation'
+	@echo 'make bench          measure against podman, skopeo + umoci and ostree; needs root'
+	@echo 'make install        the program, manual pages and completions below $$DESTDIR$$PREFIX'
+	@echo 'make test-powercut  thousands of power cuts instead of hundreds; needs root'
 
 build:
-	$(CARGO) build --release --locked
+	$(CARGO) build --locked --release
 
 demo:
 	$(CARGO) build --locked
-	sh fixtures/demo/demo.sh target/debug/reroot target/demo
+	sh fixtures/demo/demo.sh $(target)/debug/reroot $(target)/demo
 
 test:
-	sh tests/run.sh --locked
-
-test-powercut:
-	sh tests/deps.sh
-	REROOT_POWERCUT_STATES=$${REROOT_POWERCUT_STATES:-3000} $(CARGO) test --locked --test powercut -- --nocapture
+	tests/deps.sh
+	tests/run.sh
 
 check:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --no-default-features -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
 bench: build
-	sh tests/deps.sh bench
+	tests/deps.sh bench
 	python3 tests/bench/run.py
+
+test-powercut:
+	tests/deps.sh
+	REROOT_POWERCUT_STATES=$(or $(STATES),3000) $(CARGO) test --locked --test powercut -- --nocapture
 
 PREFIX ?= /usr
 install: build
-	install -D -m 0755 target/release/reroot '$(DESTDIR)$(PREFIX)/bin/reroot'
-	install -d '$(DESTDIR)$(PREFIX)/share/man/man1' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	target/release/reroot man --output '$(DESTDIR)$(PREFIX)/share/man/man1'
-	target/release/reroot completions bash >'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/reroot'
-
-clean:
-	$(CARGO) clean
+	install -D -m 0755 $(target)/release/reroot '$(DESTDIR)$(PREFIX)/bin/reroot'
+	install -d '$(DESTDIR)$(PREFIX)/share/man/man8' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
+	$(target)/release/reroot man --output '$(DESTDIR)$(PREFIX)/share/man/man8'
+	$(target)/release/reroot completions bash > '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/reroot'

@@ -5,6 +5,7 @@ pub mod digest;
 pub mod env;
 pub mod fsx;
 pub mod layer;
+pub mod memory;
 pub mod names;
 pub mod oci;
 pub mod ops;

@@ -1,51 +1,78 @@
-#!/bin/sh
-# Installs what the tests need, by the names of Debian packages, when run as root on a system with apt; otherwise
-# says what is missing. With the argument `bench` also what the benchmark compares against.
-set -eu
+#!/bin/bash
+# Installs the Debian packages that the tests use. As root on a machine with apt; elsewhere it only says what is
+# missing, and the tests that need it are skipped by name.
+#
+#   tests/deps.sh [bench]     with "bench" also the programs that the benchmark compares with
+set -euo pipefail
 
-missing=""
-need() { # need COMMAND PACKAGE
-    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+# What is looked for -> the package that has it.
+wanted="
+docker-registry:docker-registry
+skopeo:skopeo
+umoci:umoci
+mmdebstrap:mmdebstrap
+strace:strace
+htpasswd:apache2-utils
+openssl:openssl
+zstd:zstd
+xz:xz-utils
+curl:curl
+python3:python3
+mkfs.ext4:e2fsprogs
+mkfs.btrfs:btrfs-progs
+losetup:mount
+setpriv:util-linux
+fusermount3:fuse3
+/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+"
+if [ "${1:-}" = bench ]; then
+    wanted="$wanted podman:podman ostree:ostree crun:crun"
+fi
+
+# Where the storage daemon is: newer releases (and backports) have it in qemu-utils, older ones in
+# qemu-system-common, and the two packages of different age cannot both be installed.
+storage_daemon_package() {
+    local version
+    version=$(apt-cache policy qemu-utils | awk '/Installed:/ && $2 != "(none)" { print $2; exit } /Candidate:/ { print $2 }')
+    if [ -n "$version" ] && dpkg --compare-versions "$version" ge 1:10; then
+        echo qemu-utils
+    else
+        echo qemu-system-common
+    fi
 }
 
-need docker-registry docker-registry
-need skopeo skopeo
-need umoci umoci
-need mmdebstrap mmdebstrap
-need strace strace
-need htpasswd apache2-utils
-need openssl openssl
-need curl curl
-need zstd zstd
-need xz xz-utils
-need python3 python3
-need mkfs.ext4 e2fsprogs
-need mkfs.btrfs btrfs-progs
-need losetup mount
-need fusermount3 fuse3
-need getfattr attr
-# The daemon moved from one package to the other; the two cannot be installed in different versions together.
-if ! command -v qemu-storage-daemon >/dev/null 2>&1; then
-    if command -v qemu-img >/dev/null 2>&1; then need qemu-storage-daemon qemu-utils; else need qemu-storage-daemon qemu-system-common; fi
-fi
-[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
-if [ "${1:-}" = bench ]; then
-    need podman podman
-    need ostree ostree
-    need crun crun
-    need fuse-overlayfs fuse-overlayfs
-fi
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for entry in $wanted; do
+    what=${entry%%:*}
+    [ -e "$what" ] || command -v "$what" > /dev/null || missing+=("${entry##*:}")
+done
+command -v qemu-storage-daemon > /dev/null || missing+=(qemu-storage-daemon)
+[ ${#missing[@]} -eq 0 ] && exit 0
 
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "not installed:$missing; tests that need them will be skipped by name" >&2
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
+    echo "tests/deps.sh: not installed: ${missing[*]}" >&2
+    echo "tests/deps.sh: as root on Debian they would be installed now; tests that need them will be skipped" >&2
     exit 0
 fi
-echo "installing:$missing" >&2
+
+install() { apt-get -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends install "$@"; }
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-# One by one when all at once fails: a package that this release lacks costs only its own tests.
-# shellcheck disable=SC2086
-apt-get install -qq -y --no-install-recommends $missing >/dev/null || for package in $missing; do
-    apt-get install -qq -y --no-install-recommends "$package" >/dev/null || echo "cannot install $package" >&2
+# A service of its own is not wanted: the tests start their own registry.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' > $policy
+    chmod 755 $policy
+    trap 'rm -f $policy' EXIT
+fi
+apt-get -qq update || echo "tests/deps.sh: apt-get update failed; going on with the lists that are there" >&2
+packages=()
+for package in "${missing[@]}"; do
+    [ "$package" != qemu-storage-daemon ] || package=$(storage_daemon_package)
+    packages+=("$package")
+done
+echo "tests/deps.sh: installing ${packages[*]}" >&2
+# One after another when they do not go together: what can be had is had, and the rest is skipped by name.
+install "${packages[@]}" || for package in "${packages[@]}"; do
+    install "$package" || echo "tests/deps.sh: could not install $package" >&2
 done

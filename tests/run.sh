@@ -1,20 +1,27 @@
-#!/bin/sh
-# Runs all tests and says at the end what was skipped and why. Called by `make test`.
-set -eu
-cd "$(dirname "$0")/.."
-sh tests/deps.sh
-skips=$PWD/target/test-skips
-mkdir -p target
-: >"$skips"
-export REROOT_SKIPS="$skips"
-status=0
-cargo test --no-fail-fast "$@" || status=$?
-count=$(wc -l <"$skips")
-if [ "$count" -gt 0 ]; then
-    echo
-    echo "skipped:"
-    sed 's/^/  /' "$skips"
-fi
+#!/bin/bash
+# Runs every test; at the end the skipped ones by name with the reason, their number, and one closing line.
+#
+#   tests/run.sh [arguments of cargo test]
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+skips=${CARGO_TARGET_DIR:-target}/skips.txt
+mkdir -p "$(dirname "$skips")"
+: > "$skips"
+
+# All targets, even after a failure: a run tells everything that is wrong.
+${CARGO:-cargo} test --locked --no-fail-fast "$@"
+status=$?
+
 echo
-echo "tests skipped: $count"
-exit "$status"
+if [ -s "$skips" ]; then
+    sort -u "$skips"
+fi
+echo "skipped: $(sort -u "$skips" | wc -l)"
+minutes=$(printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)))
+if [ $status -eq 0 ]; then
+    echo "make test: passed in $minutes minutes"
+else
+    echo "make test: FAILED after $minutes minutes (cargo test: exit status $status)"
+fi
+exit $status

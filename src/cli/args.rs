@@ -122,6 +122,11 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// True for what the configuration decides about: what is fetched, and what is removed.
+    pub(super) fn needs_config(&self) -> bool {
+        matches!(self, Self::Deploy(_) | Self::Upgrade(_) | Self::Switch(_) | Self::Prune(_) | Self::Image(_))
+    }
+
     pub(super) fn run(&self, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
         match self {
             Self::Init(args) => cmd::init::run(args, global, context, output),

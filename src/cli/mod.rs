@@ -19,6 +19,7 @@ use clap::Parser;
 use crate::env::Env;
 use crate::fsx::lock::Wait;
 use crate::ops::{self, Context};
+use crate::progress::Event;
 use args::Arguments;
 use output::Output;
 
@@ -48,8 +49,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(arguments: &Arguments) -> Result<exit::Code, ops::Error> {
     let env = Env::from_process();
     let global = &arguments.global;
-    let config = ops::config::load(&env)?;
     let reporter = progress::reporter(global)?;
+    let config = match ops::config::load(&env) {
+        // A typing mistake must not keep anybody from looking at the system or from rolling back.
+        Err(error) if !arguments.command.needs_config() => {
+            reporter.report(Event::Warning(&format!("{error}; going on without the configuration")));
+            ops::Config::default()
+        }
+        config => config?,
+    };
     let wait = match global.wait {
         None => Wait::No,
         Some(None) => Wait::Forever,

@@ -111,7 +111,8 @@ impl JsonLines {
         if fd < 3 {
             return Err(error("0, 1 and 2 are stdin, stdout and stderr".to_owned()));
         }
-        if rustix::io::fcntl_getfd(borrow(fd)).is_err() {
+        // Helpers for credentials have no business with it.
+        if rustix::io::fcntl_setfd(borrow(fd), rustix::io::FdFlags::CLOEXEC).is_err() {
             return Err(error("no such descriptor is open".to_owned()));
         }
         #[expect(unsafe_code, reason = "a descriptor that the caller hands over by number has no owner yet")]
@@ -121,9 +122,9 @@ impl JsonLines {
     }
 }
 
-#[expect(unsafe_code, reason = "to ask whether a number is a descriptor")]
+#[expect(unsafe_code, reason = "to mark a number that is perhaps no descriptor")]
 fn borrow(fd: i32) -> std::os::fd::BorrowedFd<'static> {
-    // SAFETY: not -1 (checked by the caller), and only used for a query that fails on a closed descriptor.
+    // SAFETY: not -1 (checked by the caller), and only used for a call that fails on a closed descriptor.
     unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
 }
 

@@ -77,16 +77,13 @@ pub(super) fn check(blocks: &[u8]) -> Result<Headers, &'static str> {
 /// Checks the fields every header has, and gives its size.
 fn check_block(block: &[u8]) -> Result<usize, &'static str> {
     match &block[MAGIC] {
-        b"ustar\x0000" => {
-            if block[STAR_TRAILER] == *b"tar\0" && block[STAR_PREFIX_END] != 0 {
-                return Err("its header uses star's fields, which others read as part of the name");
-            }
+        b"ustar\x0000" if block[STAR_TRAILER] == *b"tar\0" && block[STAR_PREFIX_END] != 0 => {
+            return Err("its header uses star's fields, which others read as part of the name");
         }
-        b"ustar  \0" => {
-            if GNU_TIMES.into_iter().any(|field| number(&block[field]).is_none()) {
-                return Err("its GNU header has text where its times belong");
-            }
+        b"ustar  \0" if GNU_TIMES.into_iter().any(|field| number(&block[field]).is_none()) => {
+            return Err("its GNU header has text where its times belong");
         }
+        b"ustar\x0000" | b"ustar  \0" => {}
         magic if magic.starts_with(b"ustar") => return Err("its header is of an unknown ustar version"),
         _ => {}
     }

@@ -86,7 +86,7 @@ fn next_header<R: Read>(
                     continue;
                 }
                 // Some writers leave the end marker away, or half of it.
-                if input.available().iter().all(|b| *b == 0) && had % BLOCK as usize == 0 {
+                if input.available().iter().all(|b| *b == 0) && had.is_multiple_of(BLOCK as usize) {
                     input.consume(had);
                     return Ok(None);
                 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::limits::{XATTR_NAME_BYTES, XATTR_VALUE_BYTES};
 use super::{Error, Result};
+use crate::fsx::xattr::Pair;
 use crate::repo::Xattrs;
 
 /// The prefix of the store's own attributes.
@@ -24,7 +25,7 @@ pub(super) struct Chooser {
 impl Chooser {
     /// The attributes that are kept of an entry.
     pub(super) fn choose(&mut self, entry: &[u8], all: &[(Vec<u8>, Vec<u8>)]) -> Result<Xattrs> {
-        let mut kept: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::new();
+        let mut kept: Vec<Pair> = Vec::new();
         for (name, value) in all {
             if name.is_empty() || name.len() > XATTR_NAME_BYTES || name.contains(&0) {
                 return Err(Error::refused(entry, "an xattr name is empty, too long or has a NUL byte"));

@@ -5,16 +5,26 @@
 //!                                      --open_blob--> bytes, checked by a VerifyingReader
 //! ```
 
+#[cfg(feature = "registry")]
+mod auth;
+#[cfg(feature = "registry")]
+mod certs;
 pub mod compress;
 mod docker_archive;
 mod error;
 mod files;
+#[cfg(feature = "registry")]
+mod host_files;
 mod json;
 mod layout;
 pub mod limits;
 pub mod manifest;
 pub mod platform;
 mod reference;
+#[cfg(feature = "registry")]
+mod registries_conf;
+#[cfg(feature = "registry")]
+pub mod registry;
 mod resolve;
 pub mod source;
 pub mod verify;
@@ -46,6 +56,12 @@ pub fn open(reference: &ImageReference, env: &Env) -> Result<Box<dyn ImageSource
     })
 }
 
+#[cfg(feature = "registry")]
+fn open_registry(reference: &ImageReference, env: &Env) -> Result<Box<dyn ImageSource>> {
+    Ok(Box::new(registry::RegistrySource::new(reference, env)?))
+}
+
+#[cfg(not(feature = "registry"))]
 fn open_registry(reference: &ImageReference, _env: &Env) -> Result<Box<dyn ImageSource>> {
     Err(Error::incompatible(reference.to_string(), "this build cannot reach registries"))
 }

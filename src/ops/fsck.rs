@@ -317,7 +317,8 @@ fn relink(locked: &LockedSysroot<'_>, fresh: &HashSet<ObjectId>, done: &mut Vec<
         let paths =
             sysroot.repo().relink_checkout(locked.guard(), tree.entries(), &root, &dir, &options, &wanted)?;
         if paths > 0 {
-            done.push(format!("{paths} files of {}", deployment.path()));
+            let files = if paths == 1 { "1 file".into() } else { format!("{paths} files") };
+            done.push(format!("{files} of {}", deployment.path()));
         }
     }
     Ok(())

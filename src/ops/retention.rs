@@ -80,10 +80,12 @@ pub fn decide(observed: &Observed, policy: &Policy) -> Result<Plan> {
     let mut plan = Plan { keep: Vec::new(), remove: Vec::new(), roots: BTreeSet::new() };
     for deployment in &observed.deployments {
         let key = deployment.key();
-        let before = observed.of_stateroot(&key.stateroot).take_while(|d| !d.is(&key)).count();
+        // Pins are kept beside the policy, not instead of what it would keep.
+        let counted = observed.of_stateroot(&key.stateroot).filter(|d| !d.record.pinned);
+        let before = counted.take_while(|d| !d.is(&key)).count();
         let mut reasons: Vec<Reason> =
             slots.of_deployment(deployment).into_iter().map(Reason::from).collect();
-        if before < policy.retain.get() {
+        if before < policy.retain.get() && !deployment.record.pinned {
             reasons.push(Reason::Retained);
         }
         if reasons.is_empty() {

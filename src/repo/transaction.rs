@@ -268,6 +268,11 @@ impl<'r> Transaction<'r> {
         self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Lets go of what was learned about the objects in the store. For when no more are written.
+    pub fn forget_known(&self) {
+        self.fans.iter().for_each(|fan| *lock(&fan.objects) = None);
+    }
+
     /// Bytes that may still be written.
     pub fn remaining(&self) -> u64 {
         self.budget.allowed.saturating_sub(self.budget.used.load(Ordering::Relaxed))

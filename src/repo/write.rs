@@ -15,7 +15,7 @@ use crate::fsx;
 
 /// Files up to this size are read whole before anything is created, so that one the store already has costs no
 /// file. Larger ones stream through a temporary file. Bounds the memory of a writer.
-const IN_MEMORY: u64 = 8 << 20;
+const IN_MEMORY: u64 = 4 << 20;
 const CHUNK: usize = 256 << 10;
 
 /// Stores the files of one layer. Not durable until the transaction commits the layer.

@@ -9,8 +9,8 @@ use crate::sysroot::KernelArgument;
 
 /// Fetch an image and make a new deployment of it
 ///
-/// The deployment is first in boot order when the command ends. Until then nothing that was there before has
-/// changed; interrupted at any moment, the same command finishes the job.
+/// The deployment is first in boot order when the command ends. Until then nothing that was
+/// there before has changed; interrupted at any moment, the same command finishes the job.
 ///
 /// Examples:
 ///   reroot deploy quay.io/acme/os:stable

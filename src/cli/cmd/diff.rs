@@ -9,8 +9,8 @@ use crate::ops::{self, Change, Context, Diff, DiffOptions, PackageChange, Result
 
 /// Compare two deployments or stored images
 ///
-/// Lists packages that were added (+), removed (-), upgraded or downgraded, then paths that were added,
-/// removed and changed, with what changed.
+/// Lists packages that were added (+), removed (-), upgraded or downgraded, then paths that
+/// were added, removed and changed, with what changed.
 ///
 /// Examples:
 ///   reroot diff 1 2

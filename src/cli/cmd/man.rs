@@ -10,7 +10,7 @@ use crate::ops::{Error, Result, ResultExt};
 /// Print the manual page of reroot, or write all pages into a directory
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Write reroot.1, reroot-deploy.1 and so on into DIR
+    /// Write reroot.8, reroot-deploy.8 and so on into DIR
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -34,15 +34,18 @@ pub(in crate::cli) fn run(args: &Args) -> Result<Code> {
 
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(Error::io("writing a manual page"))?;
+    clap_mangen::Man::new(command.clone())
+        .section("8")
+        .render(&mut page)
+        .map_err(Error::io("writing a manual page"))?;
     Ok(page)
 }
 
-/// `reroot image pull` has the page `reroot-image-pull.1`, as git's commands have theirs.
+/// `reroot image pull` has the page `reroot-image-pull.8`, as git's commands have theirs.
 fn write_all(command: &clap::Command, name: &str, dir: &fsx::Dir) -> Result<()> {
     let named = command.clone().name(name.to_owned()).bin_name(name.replace('-', " "));
-    fsx::write_atomic(dir, &format!("{name}.1"), &page(&named)?, 0o644)
-        .map_err(Error::io(format!("writing {name}.1")))?;
+    fsx::write_atomic(dir, &format!("{name}.8"), &page(&named)?, 0o644)
+        .map_err(Error::io(format!("writing {name}.8")))?;
     for sub in command.get_subcommands().filter(|s| s.get_name() != "help") {
         write_all(sub, &format!("{name}-{}", sub.get_name()), dir)?;
     }

@@ -87,7 +87,7 @@ fn deployed(report: &Deployed) -> String {
     }
     let mut text = report.pulled.as_ref().map(pulled).unwrap_or_default();
     text += &format!("Made {name} from {}\n", image(&report.image));
-    text += "It is first in boot order; `reroot rollback` makes the one before first again\n";
+    text += "It is first in boot order\n";
     text
 }
 

@@ -37,14 +37,15 @@ impl Bars {
         if layers == 0 {
             return;
         }
-        let template = "{prefix:>12} {bar:24} {binary_bytes:>11}/{binary_total_bytes:11} {binary_bytes_per_sec:>12}  {eta} left";
+        let template =
+            "{prefix:>9} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
         let total = ProgressBar::new(bytes).with_style(style(template)).with_prefix("total");
         state.total = Some(self.all.add(total));
         state.layers_left = layers;
     }
 
     fn start(&self, state: &mut State, index: usize, digest: &str, size: u64) {
-        let template = "{prefix:>12} {bar:24} {binary_bytes:>11}/{binary_total_bytes:11} {msg}";
+        let template = "{prefix:>9} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg}";
         let digest = digest.split(':').next_back().unwrap_or(digest).get(..12).unwrap_or(digest).to_owned();
         let bar = ProgressBar::new(size)
             .with_style(style(template))

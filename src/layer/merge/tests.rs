@@ -43,6 +43,7 @@ fn merged(layers: &[&[&str]]) -> Result<Vec<String>> {
 
 #[test]
 fn layers_are_stacked_as_the_image_specification_says() {
+    #[expect(clippy::type_complexity, reason = "a table: name, layers, what comes of them")]
     let cases: &[(&str, &[&[&str]], &[&str])] = &[
         ("later layers win", &[&["a=1", "b=1"], &["a=2"]], &["a=2", "b=1"]),
         ("missing parents are made", &[&["a/b/c=1"]], &["a/", "a/b/", "a/b/c=1"]),

@@ -120,6 +120,8 @@ pub fn pull_resolved(
     outcome.layers_reused = plan.reuse;
     outcome.layers_fetched = plan.fetch.len();
     outcome.bytes_fetched = plan.fetch_bytes;
+    transaction.forget_known();
+    crate::memory::give_back();
     context.reporter.report(Event::Phase("merging layers"));
     let tree = layer::merge(
         resolved.layers.iter().map(|l| repo.read_layer(&l.diff_id).map_err(layer::Error::from)),
@@ -130,6 +132,8 @@ pub fn pull_resolved(
         Err(_) => None,
     };
     let record = transaction.commit_image(&tree, new_record(resolved, kernel, context)?)?;
+    drop(tree);
+    crate::memory::give_back();
     finish(repo, record, options, outcome)
 }
 

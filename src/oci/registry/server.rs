@@ -1,0 +1,153 @@
+//! One place an image may be fetched from.
+
+use std::sync::Arc;
+
+use reqwest::header::{ACCEPT, HeaderValue, LOCATION, RANGE};
+use reqwest::{Response, StatusCode, Url};
+
+use super::authorize::Authorizer;
+use super::challenge::Challenge;
+use super::options::Options;
+use super::response;
+use super::retry::{Attempts, Failure};
+use super::transport::{Route, Transport, join, network, shown, within};
+use crate::env::Env;
+use crate::oci::registries_conf::Endpoint;
+use crate::oci::{Error, RegistryReference, Result};
+
+/// From registry to storage takes one or two.
+const MAX_REDIRECTS: usize = 10;
+
+/// A mirror or the primary of a registry, and one repository there.
+#[derive(Debug)]
+pub struct Server {
+    pub reference: RegistryReference,
+    pub options: Options,
+    transport: Transport,
+    authorizer: Authorizer,
+}
+
+/// One GET below `/v2/REPOSITORY/`.
+#[derive(Debug)]
+pub struct Request<'r> {
+    pub path: String,
+    pub accept: Option<&'r str>,
+    /// The first byte that is wanted.
+    pub from: Option<u64>,
+    /// What is asked for, for messages.
+    pub what: &'r str,
+}
+
+impl Server {
+    pub fn new(endpoint: Endpoint, helpers: &[String], options: &Options, env: &Arc<Env>) -> Result<Self> {
+        let reference = endpoint.reference.clone();
+        Ok(Self {
+            transport: Transport::new(&endpoint, options.timeouts, env)?,
+            authorizer: Authorizer::new(&reference.host, &reference.repository, helpers, env.clone()),
+            options: options.clone(),
+            reference,
+        })
+    }
+
+    /// `HOST/REPOSITORY` for messages.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.reference.host, self.reference.repository)
+    }
+
+    pub fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(&self.options.retry, &self.options.pause)
+    }
+
+    /// Sends a request once, following redirects. A refused `Authorization` is renewed once. Gives answers with
+    /// 200, 206 and 416; every other is a failure.
+    pub async fn get(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        let route = self.transport.route().await?;
+        let url = join(&route.base, &format!("v2/{}/{}", self.reference.repository, request.path))?;
+        let mut renewed = false;
+        loop {
+            let header = self.authorizer.header().await;
+            let answer = self.follow(route, url.clone(), request, header.as_ref()).await?;
+            if answer.status() == StatusCode::UNAUTHORIZED && same_origin(answer.url(), &url) && !renewed {
+                renewed = true;
+                let challenge = Challenge::from_headers(answer.headers());
+                self.authorizer.renew(header.as_ref(), challenge, &self.transport, route).await?;
+                continue;
+            }
+            return self.judge(answer, &url, request.what).await;
+        }
+    }
+
+    async fn judge(&self, answer: Response, asked: &Url, what: &str) -> Result<Response, Failure> {
+        if matches!(
+            answer.status(),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+        ) {
+            return Ok(answer);
+        }
+        let elsewhere = !same_origin(answer.url(), asked);
+        Err(match response::failure(answer, what).await {
+            // A signed address of a storage host may have expired; the registry gives another.
+            Failure::Final(Error::Unauthorized { what, reason }) if elsewhere => {
+                Failure::transient(Error::Network { what, reason })
+            }
+            Failure::Final(Error::Unauthorized { reason, .. }) => {
+                self.authorizer.unauthorized(&reason).into()
+            }
+            other => other,
+        })
+    }
+
+    /// Follows redirects. Credentials go along as long as scheme, host and port stay the same, and never again
+    /// after that; HTTPS never becomes HTTP.
+    async fn follow(
+        &self,
+        route: &Route,
+        start: Url,
+        request: &Request<'_>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Failure> {
+        let mut authorization = authorization;
+        let mut url = start.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut builder = route.client.get(url.clone());
+            if let Some(accept) = request.accept {
+                builder = builder.header(ACCEPT, accept);
+            }
+            if let Some(from) = request.from {
+                builder = builder.header(RANGE, format!("bytes={from}-"));
+            }
+            if let Some(value) = authorization {
+                builder = builder.header(reqwest::header::AUTHORIZATION, value.clone());
+            }
+            let answer = within(self.options.timeouts, builder.send(), &url).await?;
+            let Some(next) = redirect(&answer, &url)? else { return Ok(answer) };
+            if !same_origin(&next, &start) {
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(network(&start, format!("more than {MAX_REDIRECTS} redirects")).into())
+    }
+}
+
+/// Where an answer sends us, if it does.
+fn redirect(answer: &Response, from: &Url) -> Result<Option<Url>> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let error = |reason: &str| network(from, format!("its redirect {reason}"));
+    let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok());
+    let next = from.join(location.ok_or_else(|| error("says not where to"))?);
+    let next = next.map_err(|_| error("is to no address"))?;
+    match (from.scheme(), next.scheme()) {
+        ("http", "http") | (_, "https") => Ok(Some(next)),
+        _ => Err(error(&format!("to {} would leave HTTPS", shown(&next)))),
+    }
+}
+
+/// Scheme, host and port (RFC 6454).
+fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host_str() == b.host_str()
+        && a.port_or_known_default() == b.port_or_known_default()
+}

@@ -1,0 +1,110 @@
+//! The synchronous face of a registry.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::blob::Transfer;
+use super::options::Options;
+use super::pipe::pipe;
+use super::server::Server;
+use crate::env::Env;
+use crate::oci::manifest::LayerDescriptor;
+use crate::oci::platform::Platform;
+use crate::oci::resolve::resolve_image;
+use crate::oci::source::{ImageSource, ResolvedImage};
+use crate::oci::{Error, ImageReference, Result, registries_conf};
+
+/// Threads that receive. One fills a fast line; the second keeps other layers going while it decrypts.
+const WORKERS: usize = 2;
+
+/// An image in a registry. Nothing is asked over the network before [`ImageSource::resolve`].
+///
+/// Methods block, so they must not be called inside an async runtime. Dropping it ends its transfers.
+#[derive(Debug)]
+pub struct RegistrySource {
+    /// As it was given, for messages.
+    name: String,
+    /// Mirrors in order, the primary last.
+    servers: Vec<Arc<Server>>,
+    /// The server that the image was resolved at is asked first from then on.
+    preferred: AtomicUsize,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl RegistrySource {
+    /// Reads the machine's configuration for the reference: aliases, mirrors, certificates. A reference to a
+    /// directory or archive is an error.
+    pub fn new(reference: &ImageReference, env: &Env) -> Result<Self> {
+        Self::with_options(reference, env, &Options::default())
+    }
+
+    pub fn with_options(reference: &ImageReference, env: &Env, options: &Options) -> Result<Self> {
+        let conf = registries_conf::load(env)?;
+        let registry = match reference {
+            ImageReference::Registry(registry) => registry.clone(),
+            ImageReference::ShortName(short) => conf.resolve_alias(short)?,
+            _ => return Err(Error::incompatible(reference.to_string(), "it is not in a registry")),
+        };
+        let env = Arc::new(env.clone());
+        let servers = conf
+            .endpoints(&registry)?
+            .into_iter()
+            .map(|endpoint| Server::new(endpoint, &conf.credential_helpers, options, &env).map(Arc::new))
+            .collect::<Result<Vec<_>>>()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("registry")
+            .enable_all()
+            .build()
+            .map_err(Error::io("starting the threads that speak to registries"))?;
+        let (name, preferred) = (reference.to_string(), AtomicUsize::new(0));
+        Ok(Self { name, servers, preferred, runtime: Some(runtime) })
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("only drop takes the runtime")
+    }
+
+    fn resolve_at(&self, server: &Server, platform: &Platform) -> Result<ResolvedImage> {
+        let top = self.runtime().block_on(server.top())?;
+        resolve_image(&self.name, top, platform, &mut |wanted| self.runtime().block_on(server.wanted(wanted)))
+    }
+}
+
+impl ImageSource for RegistrySource {
+    fn resolve(&self, platform: &Platform) -> Result<ResolvedImage> {
+        let primary = self.servers.len() - 1;
+        for (index, server) in self.servers.iter().enumerate() {
+            match self.resolve_at(server, platform) {
+                Ok(image) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(image);
+                }
+                Err(error) if index == primary => return Err(error),
+                Err(error) => tracing::warn!("mirror {}: {error}", server.name()),
+            }
+        }
+        Err(Error::NotFound { what: self.name.clone(), known: Vec::new() })
+    }
+
+    fn open_blob(&self, layer: &LayerDescriptor) -> Result<Box<dyn Read + Send>> {
+        let mut servers = self.servers.clone();
+        servers.rotate_left(self.preferred.load(Ordering::Relaxed));
+        let (sender, reader) = pipe();
+        self.runtime().spawn(Transfer::new(layer.digest, layer.size, sender).run(servers));
+        Ok(Box::new(reader))
+    }
+}
+
+impl Drop for RegistrySource {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Does not wait: a look-up of a name may hang for a long time.
+            runtime.shutdown_background();
+        }
+    }
+}
