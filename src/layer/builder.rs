@@ -30,26 +30,33 @@ fn is_symlink(change: &Change) -> bool {
 impl Builder {
     pub(super) fn set(&mut self, path: ImagePath, change: Change) -> Result<()> {
         self.check_place(&path)?;
-        let old = self.changes.get(&path);
-        if old.is_some_and(is_symlink) && self.first_below(&path).is_some() {
+        if path.is_root() && !is_directory(&change) {
+            return Err(Error::refused(b".", "the root of the image is not a directory"));
+        }
+        // Most layers are sorted: then there is nothing to replace.
+        if !self.is_last(&path) {
+            self.replace(&path, &change)?;
+        }
+        self.changes.insert(path, change);
+        Ok(())
+    }
+
+    /// Makes room for a change.
+    fn replace(&mut self, path: &ImagePath, change: &Change) -> Result<()> {
+        let old = self.changes.get(path);
+        if old.is_some_and(is_symlink) && self.first_below(path).is_some() {
             // They went where the link led, and what is there now would have them too.
             return Err(Error::refused(
                 path.as_bytes(),
                 "it replaces a symbolic link below which the same layer has entries",
             ));
         }
-        if is_directory(&change) {
-            if old.is_some_and(|change| !is_directory(change)) {
-                // Deleted from below or replaced, and made anew: nothing of the lower directory shows.
-                self.opaque.insert(path.clone());
-            }
-        } else {
-            if path.is_root() {
-                return Err(Error::refused(b".", "the root of the image is not a directory"));
-            }
-            self.remove_below(&path);
+        if !is_directory(change) {
+            self.remove_below(path);
+        } else if old.is_some_and(|change| !is_directory(change)) {
+            // Deleted from below or replaced, and made anew: nothing of the lower directory shows.
+            self.opaque.insert(path.clone());
         }
-        self.changes.insert(path, change);
         Ok(())
     }
 
@@ -105,8 +112,13 @@ impl Builder {
 
     /// Refuses an entry below something of this layer that cannot hold entries.
     fn check_place(&self, path: &ImagePath) -> Result<()> {
+        let before = if self.is_last(path) {
+            self.changes.last_key_value()
+        } else {
+            self.changes.range::<ImagePath, _>(..path).next_back()
+        };
         // Nothing is below such a change, so that it would be directly before what came below it.
-        match self.changes.range::<ImagePath, _>(..path).next_back() {
+        match before {
             Some((above, change))
                 if path.is_below(above)
                     && !is_directory(change)
@@ -117,6 +129,12 @@ impl Builder {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether everything in the layer so far sorts before this path, opaque directories too.
+    fn is_last(&self, path: &ImagePath) -> bool {
+        self.changes.last_key_value().is_none_or(|(last, _)| last < path)
+            && self.opaque.last().is_none_or(|last| last < path)
     }
 
     fn first_below(&self, path: &ImagePath) -> Option<&ImagePath> {

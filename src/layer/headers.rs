@@ -54,10 +54,12 @@ pub(super) fn check(blocks: &[u8]) -> Result<Headers, &'static str> {
             return Err("a lone block of zeros stands before it");
         }
         let size = check_block(block)?;
+        // Without the magic they are unknown types.
+        let extends = block[MAGIC].starts_with(b"ustar");
         match block[TYPE] {
-            b'L' => headers.gnu_name = true,
-            b'K' => headers.gnu_link = true,
-            b'x' => {}
+            b'L' if extends => headers.gnu_name = true,
+            b'K' if extends => headers.gnu_link = true,
+            b'x' if extends => {}
             b'g' if at > 0 => return Err("a global header stands between it and its extension headers"),
             kind => {
                 headers.kind = kind;

@@ -48,7 +48,9 @@ fn crash_points(directory: &Path) -> BTreeSet<String> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             points.append(&mut crash_points(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("fsx/crashpoint.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("fsx/crashpoint.rs")
+        {
             let text = fs::read_to_string(&path).unwrap();
             let after = text.split("crashpoint!(\"").skip(1);
             points.extend(after.map(|rest| rest.split('"').next().unwrap().to_owned()));
@@ -78,7 +80,10 @@ fn live(machine: &Machine, point: &str, action: &str) -> usize {
             copy.reroot.assert_sound(&when);
             let ids = copy.reroot.ids();
             let removes = matches!(words[0], "undeploy" | "prune");
-            assert!(removes || expected.iter().all(|id| ids.contains(id)), "{ids:?} after {expected:?} {when}");
+            assert!(
+                removes || expected.iter().all(|id| ids.contains(id)),
+                "{ids:?} after {expected:?} {when}"
+            );
             again(&copy, words, &arguments, &ids, &when);
         }
         // Whatever a command removes, what was first to boot is not in it.

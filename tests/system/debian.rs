@@ -104,13 +104,11 @@ impl Images {
         let blob = |digest: &str| {
             self.directory.join("layout/blobs/sha256").join(digest.strip_prefix("sha256:").unwrap())
         };
-        let read = |path: &Path| -> serde_json::Value {
-            serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-        };
+        let read =
+            |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
         let index = read(&self.directory.join("layout/index.json"));
-        let named = |entry: &&serde_json::Value| {
-            entry["annotations"]["org.opencontainers.image.ref.name"] == tag
-        };
+        let named =
+            |entry: &&serde_json::Value| entry["annotations"]["org.opencontainers.image.ref.name"] == tag;
         let manifest = index["manifests"].as_array().unwrap().iter().find(named).unwrap();
         let manifest = read(&blob(manifest["digest"].as_str().unwrap()));
         let digests = manifest["layers"].as_array().unwrap().iter().map(|l| l["digest"].as_str().unwrap());

@@ -28,7 +28,9 @@ fn a_command_killed_at_any_moment_loses_nothing_and_can_be_run_again() {
         let delay = Duration::from_nanos(random.below(longest.as_nanos() as u64));
         killed += u64::from(kill_once(&machine, verb, delay, moment));
     }
-    say(&format!("kill: {killed} of {MOMENTS} runs were killed before they ended ({VERBS:?}: {durations:?})"));
+    say(&format!(
+        "kill: {killed} of {MOMENTS} runs were killed before they ended ({VERBS:?}: {durations:?})"
+    ));
     assert!(killed > MOMENTS / 2, "only {killed} of {MOMENTS} runs were killed before they ended");
 }
 

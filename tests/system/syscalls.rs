@@ -83,7 +83,13 @@ fn a_command_survives_the_failure_of_every_system_call() {
     });
     say(&format!("system calls: {} runs with one that failed", runs.load(Ordering::Relaxed)));
     let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{} of {} series failed:\n{}", failures.len(), jobs.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} series failed:\n{}",
+        failures.len(),
+        jobs.len(),
+        failures.join("\n\n")
+    );
 }
 
 /// One fault in one verb, for growing N. Returns the number of runs.
@@ -113,7 +119,13 @@ fn climb(machine: &Machine, (calls, error): (&str, &str), verb: Verb, worker: us
 }
 
 /// Runs a verb with the N-th of some calls failing, and counts the failures that were made.
-fn strace(copy: &crate::workload::Copy<'_>, verb: Verb, calls: &str, error: &str, n: usize) -> (Output, usize) {
+fn strace(
+    copy: &crate::workload::Copy<'_>,
+    verb: Verb,
+    calls: &str,
+    error: &str,
+    n: usize,
+) -> (Output, usize) {
     let log = copy.directory().join("strace");
     // The names with a question mark may be unknown to this architecture.
     let calls = calls.split(',').map(|call| format!("?{call}")).collect::<Vec<_>>().join(",");
@@ -131,4 +143,3 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
-

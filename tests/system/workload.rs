@@ -177,7 +177,10 @@ fn image(version: u64, files: usize) -> Image {
         .symlink("usr/lib/link", "../share/common/0");
     let mut own = Layer::new()
         .dir("usr/lib/own")
-        .file("usr/lib/os-release", format!("ID=small\nVERSION_ID={version}\nPRETTY_NAME=\"Small {version}\"\n"))
+        .file(
+            "usr/lib/os-release",
+            format!("ID=small\nVERSION_ID={version}\nPRETTY_NAME=\"Small {version}\"\n"),
+        )
         .file("etc/version", format!("{version}\n"))
         .whiteout(&format!("usr/share/common/{version}"));
     for n in 0..files / 2 {

@@ -18,10 +18,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a registry's message is shown.
 const MESSAGE_CHARS: usize = 200;
 
-/// The failure that a refusal stands for. `what` was asked for.
-pub async fn failure(response: Response, what: &str) -> Failure {
+/// The failure that a refusal stands for. `what` was asked for, `now` is this machine's time.
+pub async fn failure(response: Response, what: &str, now: SystemTime) -> Failure {
     let (status, address) = (response.status(), shown(response.url()));
-    let retry_after = retry_after(&response);
+    let retry_after = retry_after(&response, now);
     let message = message(response).await;
     let reason = match &message {
         Some(message) => format!("{address} answered {status}: {message}"),
@@ -48,13 +48,12 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502..=504 | 506..=599)
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
+fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     // A date is compared with the server's own clock when it tells it: ours may be wrong.
     let date = response.headers().get(reqwest::header::DATE).and_then(|d| d.to_str().ok());
     let theirs = date.and_then(|d| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(d).ok());
-    let now = theirs.map_or_else(|| SystemTime::from(jiff::Timestamp::now()), SystemTime::from);
-    parse_retry_after(value, now)
+    parse_retry_after(value, theirs.map_or(now, SystemTime::from))
 }
 
 /// The registry's own words (distribution-spec, "Error Codes"), fit for a terminal.

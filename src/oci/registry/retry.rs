@@ -165,7 +165,7 @@ mod tests {
         let (policy, waits) = (RetryPolicy::default(), Arc::new(Mutex::new(Vec::new())));
         let pause = Pause::Record(waits.clone());
         let mut attempts = Attempts::new(&policy, &pause);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let error = runtime.block_on(async {
             for n in 0.. {
                 if let Err(error) = attempts.after(next(n)).await {

@@ -85,7 +85,7 @@ impl Server {
             return Ok(answer);
         }
         let elsewhere = !same_origin(answer.url(), asked);
-        Err(match response::failure(answer, what).await {
+        Err(match response::failure(answer, what, self.transport.now()).await {
             // A signed address of a storage host may have expired; the registry gives another.
             Failure::Final(Error::Unauthorized { what, reason }) if elsewhere => {
                 Failure::transient(Error::Network { what, reason })

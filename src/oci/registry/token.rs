@@ -148,7 +148,7 @@ async fn by_request(
     // Redirects are not followed: nobody but the realm gets the credentials.
     if !answer.status().is_success() {
         let what = format!("getting a token for {} from {}", transport.host, transport::shown(&realm));
-        return Err(response::failure(answer, &what).await);
+        return Err(response::failure(answer, &what, transport.now()).await);
     }
     let body =
         Meter::new(transport.timeouts).read_all(answer, ANSWER_LIMIT, &transport::shown(&realm)).await?;

@@ -1,7 +1,8 @@
 //! HTTP and TLS of one server: which certificates, which proxies, and whether HTTPS or plain HTTP.
 
 use std::error::Error as _;
-use std::sync::Once;
+use std::sync::{Arc, Once};
+use std::time::SystemTime;
 
 use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy, Url};
 use tokio::sync::OnceCell;
@@ -28,6 +29,7 @@ pub struct Transport {
     pub certificates: Certificates,
     pub proxies: Proxies,
     pub timeouts: Timeouts,
+    env: Arc<Env>,
     route: OnceCell<Route>,
 }
 
@@ -40,7 +42,7 @@ pub struct Route {
 }
 
 impl Transport {
-    pub fn new(endpoint: &Endpoint, timeouts: Timeouts, env: &Env) -> Result<Self> {
+    pub fn new(endpoint: &Endpoint, timeouts: Timeouts, env: &Arc<Env>) -> Result<Self> {
         let host = endpoint.reference.host.clone();
         // As Go's tools do: what is on this machine is not reached through a proxy.
         let proxies = if is_loopback(&host) { Proxies::default() } else { Proxies::from_env(env) };
@@ -50,8 +52,14 @@ impl Transport {
             proxies,
             timeouts,
             host,
+            env: env.clone(),
             route: OnceCell::new(),
         })
+    }
+
+    /// This machine's time.
+    pub fn now(&self) -> SystemTime {
+        self.env.now()
     }
 
     /// True where any certificate will do.
@@ -305,7 +313,6 @@ pub fn install_crypto_provider() {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::SystemTime;
 
     use super::*;
 

@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 pub mod image;
+pub mod memory_store;
+pub mod raw_tar;
 pub mod reroot;
 pub mod skip;
 pub mod tools;
