@@ -16,6 +16,9 @@ const LIFE: &[&[&str]] = &[
     &["pin", "1"],
     &["unpin", "1"],
     &["undeploy", "1"],
+    // A stateroot whose /var is still empty.
+    &["init", "--stateroot", "other"],
+    &["deploy", "--stateroot", "other", "IMAGE"],
     &["image", "rm", "IMAGE"],
     &["prune"],
 ];
@@ -60,7 +63,7 @@ fn crash_points(directory: &Path) -> BTreeSet<String> {
 fn live(machine: &Machine, point: &str, action: &str) -> usize {
     let copy = machine.copy("crash");
     // Something for the sweeping of leftovers to do.
-    stop(&copy, &["deploy", machine.new_image()], "deploy.checked-out", "abort");
+    stop(&copy, &["deploy", machine.old_image()], "deploy.checked-out", "abort");
     let mut stops = 0;
     let mut expected = copy.reroot.ids();
     assert_eq!(expected, [3, 2, 1]);

@@ -77,6 +77,11 @@ impl Machine {
         Copy { reroot: self.base.copy_to(&directory), machine: self, directory }
     }
 
+    /// An image that is stored.
+    pub fn old_image(&self) -> &str {
+        &self.images[2]
+    }
+
     /// The image that is not there yet.
     pub fn new_image(&self) -> &str {
         &self.images[3]
