@@ -61,7 +61,7 @@ pub struct LockFile(File);
 
 /// Proof that nobody else holds the lock exclusively.
 #[derive(Debug)]
-pub struct SharedGuard(#[expect(dead_code, reason = "dropping it releases the lock")] File);
+pub struct SharedGuard(File);
 
 /// Proof that nobody else holds the lock at all.
 #[derive(Debug)]
@@ -113,6 +113,15 @@ impl LockFile {
                 _ => return Err(LockError::Busy(holders(&self.0)?)),
             }
         }
+    }
+}
+
+impl Drop for SharedGuard {
+    /// Closing the file is not enough: a child process that was forked a moment ago has the same open file until
+    /// it calls exec, and would keep the lock (flock(2)).
+    fn drop(&mut self) {
+        // It cannot fail for a lock that is held; if it did, closing would still release it.
+        let _ = self.0.unlock();
     }
 }
 

@@ -1,8 +1,9 @@
 //! Putting the entries of one layer together, in the order they come.
 //!
 //! Later entries win. A directory keeps what is below it when it comes again; anything else that comes to a path
-//! takes away what this layer had below it. Whiteouts speak of lower layers only, whatever their place in the
-//! archive.
+//! takes away what this layer had below it, and after it nothing can come below, except below a symbolic link:
+//! where that leads is known only when the layers are merged. Whiteouts speak of lower layers only, whatever
+//! their place in the archive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -11,33 +12,51 @@ use super::{Error, Result};
 use crate::names::ImagePath;
 use crate::repo::{Change, LayerTree, Node};
 
+/// At every moment nothing is below a change that is neither a directory, a symbolic link nor a whiteout.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     changes: BTreeMap<ImagePath, Change>,
     opaque: BTreeSet<ImagePath>,
-    /// A directory below which entries are known to be allowed: the one of the entry before.
-    checked: Option<ImagePath>,
 }
 
 fn is_directory(change: &Change) -> bool {
     matches!(change, Change::Set { node: Node::Directory, .. })
 }
 
+fn is_symlink(change: &Change) -> bool {
+    matches!(change, Change::Set { node: Node::Symlink { .. }, .. })
+}
+
 impl Builder {
     pub(super) fn set(&mut self, path: ImagePath, change: Change) -> Result<()> {
         self.check_place(&path)?;
-        if is_directory(&change) {
-            if matches!(self.changes.get(&path), Some(Change::Whiteout)) {
-                // Deleted from below and made anew: nothing of the lower directory shows.
-                self.opaque.insert(path.clone());
-            }
-        } else {
-            if path.is_root() {
-                return Err(Error::refused(b".", "the root of the image is not a directory"));
-            }
-            self.remove_below(&path);
+        if path.is_root() && !is_directory(&change) {
+            return Err(Error::refused(b".", "the root of the image is not a directory"));
+        }
+        // Most layers are sorted: then there is nothing to replace.
+        if !self.is_last(&path) {
+            self.replace(&path, &change)?;
         }
         self.changes.insert(path, change);
+        Ok(())
+    }
+
+    /// Makes room for a change.
+    fn replace(&mut self, path: &ImagePath, change: &Change) -> Result<()> {
+        let old = self.changes.get(path);
+        if old.is_some_and(is_symlink) && self.first_below(path).is_some() {
+            // They went where the link led, and what is there now would have them too.
+            return Err(Error::refused(
+                path.as_bytes(),
+                "it replaces a symbolic link below which the same layer has entries",
+            ));
+        }
+        if !is_directory(change) {
+            self.remove_below(path);
+        } else if old.is_some_and(|change| !is_directory(change)) {
+            // Deleted from below or replaced, and made anew: nothing of the lower directory shows.
+            self.opaque.insert(path.clone());
+        }
         Ok(())
     }
 
@@ -51,7 +70,7 @@ impl Builder {
                 ));
             }
             // To itself: nothing changes.
-            Some(_) if target == path => return Ok(()),
+            Some(Change::Set { .. } | Change::Hardlink { .. }) if target == path => return Ok(()),
             Some(change @ (Change::Set { .. } | Change::Hardlink { .. })) => change.clone(),
             Some(Change::Whiteout) | None => Change::Hardlink { target },
         };
@@ -81,46 +100,82 @@ impl Builder {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> LayerTree {
-        LayerTree { changes: self.changes.into_iter().collect(), opaque: self.opaque.into_iter().collect() }
+    pub(super) fn finish(self) -> Result<LayerTree> {
+        let whiteouts = self.changes.iter().filter(|(_, c)| matches!(c, Change::Whiteout)).map(|(p, _)| p);
+        self.refuse_below_links(whiteouts)?;
+        self.refuse_below_links(self.opaque.iter())?;
+        Ok(LayerTree {
+            changes: self.changes.into_iter().collect(),
+            opaque: self.opaque.into_iter().collect(),
+        })
     }
 
-    /// Refuses an entry below something of this layer that cannot hold entries. Below a symbolic link it may
-    /// be: where that leads is known only when the layers are merged.
-    fn check_place(&mut self, path: &ImagePath) -> Result<()> {
-        let Some(parent) = path.parent() else { return Ok(()) };
-        if self.checked.as_ref() == Some(&parent) {
-            return Ok(());
-        }
-        let mut ancestor = Some(parent.clone());
-        while let Some(directory) = ancestor {
-            match self.changes.get(&directory) {
-                None | Some(Change::Whiteout) => {}
-                Some(Change::Set { node: Node::Directory | Node::Symlink { .. }, .. }) => {}
-                Some(_) => {
-                    return Err(Error::refused(
-                        path.as_bytes(),
-                        format!("`{directory}` above it is not a directory"),
-                    ));
-                }
+    /// Refuses an entry below something of this layer that cannot hold entries.
+    fn check_place(&self, path: &ImagePath) -> Result<()> {
+        let before = if self.is_last(path) {
+            self.changes.last_key_value()
+        } else {
+            self.changes.range::<ImagePath, _>(..path).next_back()
+        };
+        // Nothing is below such a change, so that it would be directly before what came below it.
+        match before {
+            Some((above, change))
+                if path.is_below(above)
+                    && !is_directory(change)
+                    && !is_symlink(change)
+                    && !matches!(change, Change::Whiteout) =>
+            {
+                Err(Error::refused(path.as_bytes(), format!("`{above}` above it is not a directory")))
             }
-            ancestor = directory.parent();
+            _ => Ok(()),
         }
-        self.checked = Some(parent);
-        Ok(())
+    }
+
+    /// Whether everything in the layer so far sorts before this path, opaque directories too.
+    fn is_last(&self, path: &ImagePath) -> bool {
+        self.changes.last_key_value().is_none_or(|(last, _)| last < path)
+            && self.opaque.last().is_none_or(|last| last < path)
+    }
+
+    fn first_below(&self, path: &ImagePath) -> Option<&ImagePath> {
+        let after = (Bound::Excluded(path), Bound::Unbounded);
+        let (next, _) = self.changes.range::<ImagePath, _>(after).next()?;
+        Some(next).filter(|next| next.is_below(path))
     }
 
     fn remove_below(&mut self, path: &ImagePath) {
-        // What was allowed below another kind of entry may not be any more.
-        self.checked = None;
-        let below = |range: Option<&ImagePath>| range.filter(|p| p.is_below(path)).cloned();
-        let after = (Bound::Excluded(path.clone()), Bound::Unbounded);
-        while let Some(gone) = below(self.changes.range(after.clone()).next().map(|(p, _)| p)) {
-            self.changes.remove(&gone);
+        while let Some(below) = self.first_below(path).cloned() {
+            self.changes.remove(&below);
         }
-        while let Some(gone) = below(self.opaque.range(path.clone()..).find(|p| *p != path)) {
-            self.opaque.remove(&gone);
+        while let Some(below) = self.opaque.range::<ImagePath, _>(path..).next()
+            && (below == path || below.is_below(path))
+        {
+            let below = below.clone();
+            self.opaque.remove(&below);
         }
-        self.opaque.remove(path);
+    }
+
+    /// Refuses deletions below a symbolic link of the same layer: some tools follow the link, for others the
+    /// name is gone already. `marks` must be sorted.
+    fn refuse_below_links<'a>(&'a self, marks: impl Iterator<Item = &'a ImagePath>) -> Result<()> {
+        let mut links = self.changes.iter().filter(|(_, c)| is_symlink(c)).map(|(p, _)| p).peekable();
+        let mut above: Vec<&ImagePath> = Vec::new();
+        for mark in marks {
+            while let Some(link) = links.next_if(|link| *link < mark) {
+                above.push(link);
+            }
+            // In this order what is not above this mark is above no later one.
+            while above.pop_if(|link| !mark.is_below(link)).is_some() {}
+            if let Some(link) = above.last() {
+                return Err(Error::refused(
+                    mark.as_bytes(),
+                    format!("it is deleted, but below the symbolic link `{link}` of the same layer"),
+                ));
+            }
+        }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

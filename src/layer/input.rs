@@ -2,11 +2,14 @@
 
 use std::io::{self, Read};
 
+use tar_core::SparseEntry;
+
 use super::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
-/// The most that a header with all its extensions may need at once.
-const LARGEST: usize = 8 << 20;
+/// The most that a header may need at once: its extensions, of which the parser takes 1 MiB, and a sparse map of
+/// 10,000 regions.
+const LARGEST: usize = 2 << 20;
 
 pub(super) struct Input<R> {
     inner: R,
@@ -45,11 +48,13 @@ impl<R: Read> Input<R> {
             return Err(Error::Malformed { offset: self.offset, reason });
         }
         if self.buffer.len() - self.start < wanted {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            }
             if self.buffer.len() < wanted {
-                self.buffer.resize(wanted, 0);
+                self.buffer.resize(wanted.next_power_of_two(), 0);
             }
         }
         while self.end - self.start < wanted && !self.eof {
@@ -146,32 +151,31 @@ impl<R: Read> Read for Content<'_, R> {
 /// The content of a sparse file with its holes as zeros.
 pub(super) struct Sparse<C> {
     stored: C,
-    /// Data regions that are still to come: start and end, in order.
-    regions: std::collections::VecDeque<(u64, u64)>,
+    /// Data regions that are still to come.
+    regions: std::vec::IntoIter<SparseEntry>,
+    /// Start and end of the region that is next or being read.
+    region: (u64, u64),
     position: u64,
     size: u64,
 }
 
 impl<C: Read> Sparse<C> {
-    /// `None` when the regions overlap, are out of order, or reach beyond the size.
-    pub(super) fn new(stored: C, map: &[tar_core::SparseEntry], size: u64) -> Option<Self> {
-        let mut regions = std::collections::VecDeque::new();
-        let mut end = 0;
-        for region in map.iter().filter(|r| r.length > 0) {
-            let next = region.offset.checked_add(region.length)?;
-            if region.offset < end || next > size {
-                return None;
-            }
-            regions.push_back((region.offset, next));
-            end = next;
-        }
-        Some(Self { stored, regions, position: 0, size })
+    /// The regions must be in order, within `size`, and as long together as what is stored.
+    pub(super) fn new(stored: C, regions: Vec<SparseEntry>, size: u64) -> Self {
+        let mut this = Self { stored, regions: regions.into_iter(), region: (0, 0), position: 0, size };
+        this.next_region();
+        this
+    }
+
+    fn next_region(&mut self) {
+        let next = self.regions.by_ref().find(|region| region.length > 0);
+        self.region = next.map_or((self.size, self.size), |r| (r.offset, r.offset + r.length));
     }
 }
 
 impl<C: Read> Read for Sparse<C> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let (start, end) = self.regions.front().copied().unwrap_or((self.size, self.size));
+        let (start, end) = self.region;
         let n = if self.position < start {
             let n = (start - self.position).min(out.len() as u64) as usize;
             out[..n].fill(0);
@@ -181,8 +185,8 @@ impl<C: Read> Read for Sparse<C> {
             self.stored.read(&mut out[..limit])?
         };
         self.position += n as u64;
-        if self.position == end {
-            self.regions.pop_front();
+        if self.position == end && start < end {
+            self.next_region();
         }
         Ok(n)
     }

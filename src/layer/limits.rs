@@ -19,6 +19,8 @@ impl Default for Limits {
 
 /// Extension headers of one entry (Go's limit; CVE-2022-2879 was their absence there).
 pub(super) const EXTENSION_BYTES: u32 = 1 << 20;
+/// Entries of a merged root file system; bounds the memory of a merge.
+pub(super) const TREE_ENTRIES: u64 = 4_000_000;
 /// Zeros after the end of the archive: some tools pad to a tape's block, or far beyond.
 pub(super) const PADDING_BYTES: u64 = 1 << 20;
 /// One extended attribute's value (`XATTR_SIZE_MAX`).

@@ -2,17 +2,17 @@
 
 use std::io::Read;
 
+use tar_core::SparseEntry;
 use tar_core::parse::{Limits as TarLimits, ParseEvent, Parser};
-use tar_core::{PaxExtensions, SparseEntry};
 
 use super::builder::Builder;
-use super::entry::{self, Entry, Kind};
+use super::entry::{Entry, Found, Kind, SparseMap};
 use super::input::{Input, Sparse};
 use super::limits::{EXTENSION_BYTES, PADDING_BYTES};
 use super::sink::ObjectSink;
 use super::whiteout::{Marker, marker};
 use super::xattr::Chooser;
-use super::{Error, Limits, Result, Warning};
+use super::{Error, Limits, Result, Warning, headers, pax};
 use crate::names::{ImagePath, MAX_PATH_LEN};
 use crate::repo::{self, Change, LayerTree, Node};
 
@@ -31,6 +31,8 @@ pub fn read_layer(
         max_path_len: Some(MAX_PATH_LEN as u32),
         ..TarLimits::default()
     });
+    // Errors of values are ours to find, all of them: the parser knows no times before 1970.
+    parser.set_ignore_pax_errors(true);
     let mut layer = LayerReader {
         builder: Builder::default(),
         xattrs: Chooser::default(),
@@ -44,7 +46,7 @@ pub fn read_layer(
     }
     expect_padding(&mut input)?;
     let warnings = layer.xattrs.dropped().into_iter().map(Warning::DroppedXattr).collect();
-    Ok((layer.builder.finish(), warnings))
+    Ok((layer.builder.finish()?, warnings))
 }
 
 struct LayerReader<'a> {
@@ -76,33 +78,36 @@ fn next_header<R: Read>(
         let available = input.available();
         let (consumed, header) = match parser.parse(available).map_err(|e| malformed(e.to_string()))? {
             ParseEvent::NeedData { min_bytes } => {
-                // The parser's wish can be too small for a sparse map that it cannot see the end of.
-                let wanted = min_bytes.max(available.len() + 1);
                 let had = available.len();
+                // The parser's wish is too small for a sparse map that it cannot see the end of. Parsing starts
+                // over each time, so it is not given single bytes.
+                let wanted = if min_bytes > had { min_bytes } else { had * 2 };
                 if input.require(wanted)? || input.available().len() > had {
                     continue;
                 }
                 // Some writers leave the end marker away, or half of it.
-                if input.available().iter().all(|b| *b == 0) && had % BLOCK as usize == 0 {
+                if input.available().iter().all(|b| *b == 0) && had.is_multiple_of(BLOCK as usize) {
                     input.consume(had);
                     return Ok(None);
                 }
                 return Err(input.truncated());
             }
-            ParseEvent::Entry { consumed, entry } => {
-                refuse_mixed_extensions(&available[..consumed], &entry.path)?;
-                let stored = entry.size;
-                let entry = entry::check(&entry, stored, &mut layer.xattrs)?;
+            ParseEvent::Entry { consumed, entry: parsed } => {
+                let stored = parsed.size;
+                let found = Found { parsed, blocks: &available[..consumed], sparse: None };
+                let entry = found.check(&mut layer.xattrs)?;
                 (consumed, Some(Header { entry, stored, sparse: None }))
             }
-            ParseEvent::SparseEntry { consumed, entry, sparse_map, real_size } => {
-                refuse_mixed_extensions(&available[..consumed], &entry.path)?;
-                let stored = entry.size;
-                let entry = entry::check(&entry, real_size, &mut layer.xattrs)?;
+            ParseEvent::SparseEntry { consumed, entry: parsed, sparse_map, real_size } => {
+                let stored = parsed.size;
+                let sparse = Some(SparseMap { regions: &sparse_map, size: real_size });
+                let found = Found { parsed, blocks: &available[..consumed], sparse };
+                let entry = found.check(&mut layer.xattrs)?;
                 (consumed, Some(Header { entry, stored, sparse: Some(sparse_map) }))
             }
             ParseEvent::GlobalExtensions { consumed, pax_data } => {
-                check_global(pax_data).map_err(malformed)?;
+                headers::check(&available[..consumed]).map_err(|reason| malformed(reason.into()))?;
+                pax::check_global(pax_data).map_err(malformed)?;
                 (consumed, None)
             }
             ParseEvent::End { consumed } => {
@@ -146,17 +151,12 @@ impl LayerReader<'_> {
     fn take<R: Read>(&mut self, header: Header, input: &mut Input<R>) -> Result<()> {
         let Header { entry, stored, sparse } = header;
         let padding = stored.next_multiple_of(BLOCK) - stored;
-        let name = entry.path.file_name();
-        match marker(entry.path.as_bytes(), name)? {
+        match marker(&entry.path)? {
             Marker::Plain => self.take_plain(entry, stored, sparse, input)?,
             marker => {
-                let parent = entry.path.parent().unwrap_or_default();
                 match marker {
-                    Marker::Whiteout(hidden) => {
-                        let path = parent.join(hidden).map_err(Error::name)?;
-                        self.builder.whiteout(path)?;
-                    }
-                    Marker::Opaque => self.builder.opaque(parent)?,
+                    Marker::Whiteout(path) => self.builder.whiteout(path)?,
+                    Marker::Opaque(directory) => self.builder.opaque(directory)?,
                     Marker::Plain | Marker::Reserved => {}
                 }
                 input.skip(stored)?;
@@ -180,25 +180,13 @@ impl LayerReader<'_> {
                 let object = match sparse {
                     None => self.sink.store(&meta, mtime, size, &mut content),
                     Some(map) => {
-                        let mut file = Sparse::new(&mut content, &map, size)
-                            .ok_or_else(|| Error::refused(path.as_bytes(), "its sparse map is malformed"))?;
-                        if size == 0 {
-                            return Err(Error::refused(
-                                path.as_bytes(),
-                                "a sparse file without size has data",
-                            ));
-                        }
-                        self.sink.store(&meta, mtime, size, &mut file)
+                        self.sink.store(&meta, mtime, size, &mut Sparse::new(&mut content, map, size))
                     }
                 };
                 let left = content.left();
                 let object = object.map_err(|e| unwrap_read(e, &path))?;
-                if left != 0 {
-                    return Err(Error::refused(
-                        path.as_bytes(),
-                        "it stores more data than its sparse map describes",
-                    ));
-                }
+                // A store that stops early would put the rest of the file where the next header is expected.
+                input.skip(left)?;
                 Node::File { object, size }
             }
             Kind::Directory => Node::Directory,
@@ -221,43 +209,6 @@ fn unwrap_read(error: repo::Error, path: &ImagePath) -> Error {
         repo::Error::Io { source, .. } if source.get_ref().is_some() => Error::Read(source),
         other => Error::Repo(other),
     }
-}
-
-/// A name that stands both in a GNU and in a pax extension is read differently by different tools.
-fn refuse_mixed_extensions(headers: &[u8], entry: &[u8]) -> Result<()> {
-    let (mut gnu, mut pax) = (false, false);
-    let mut at = 0;
-    while let Some(header) = headers.get(at..at + BLOCK as usize) {
-        match header[156] {
-            b'L' | b'K' => gnu = true,
-            b'x' => pax = true,
-            _ => break,
-        }
-        let header = tar_core::Header::from_bytes(header.try_into().expect("a block has 512 bytes"));
-        let Ok(size) = header.entry_size() else { break };
-        at += BLOCK as usize + size.next_multiple_of(BLOCK) as usize;
-    }
-    if gnu && pax {
-        return Err(Error::refused(entry, "it has both GNU and pax extension headers"));
-    }
-    Ok(())
-}
-
-/// Global records change every later entry for some readers and none for others: what would name or size an
-/// entry is refused, the rest (a comment, a commit id) is harmless.
-fn check_global(records: &[u8]) -> std::result::Result<(), String> {
-    for record in PaxExtensions::new(records) {
-        let record = record.map_err(|e| e.to_string())?;
-        let key = record.key_bytes();
-        let harmful = matches!(key, b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime")
-            || key.starts_with(b"SCHILY.xattr.")
-            || key.starts_with(b"LIBARCHIVE.xattr.")
-            || key.starts_with(b"GNU.sparse.");
-        if harmful {
-            return Err(format!("a global extension header sets `{}`", crate::names::printable(key)));
-        }
-    }
-    Ok(())
 }
 
 /// After the end marker come only zeros, and not many.

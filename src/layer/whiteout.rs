@@ -1,36 +1,49 @@
 //! The names by which a layer deletes (image-spec, layer.md, "Whiteouts").
+//!
+//! Names that begin with `.wh.` are never content: there cannot be such a file in an image. Whatever type and
+//! content an entry with such a name has, only its name counts, as in every runtime.
 
 use super::{Error, Result};
+use crate::names::ImagePath;
 
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// AUFS kept its own files in layers under this prefix; every runtime skips them.
+/// AUFS kept its own files in layers under this prefix, in directories too; every runtime skips them.
 const RESERVED: &[u8] = b".wh..wh.";
 
-/// What the last component of an entry's path means.
+/// What the path of an entry means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Marker<'a> {
-    /// An ordinary name.
+pub(super) enum Marker {
+    /// An ordinary path.
     Plain,
-    /// The sibling of this name is deleted from the layers below.
-    Whiteout(&'a [u8]),
-    /// The directory shows nothing of the layers below.
-    Opaque,
+    /// This path is deleted from the layers below.
+    Whiteout(ImagePath),
+    /// This directory shows nothing of the layers below.
+    Opaque(ImagePath),
     /// Not content.
     Reserved,
 }
 
-pub(super) fn marker<'a>(entry: &[u8], name: &'a [u8]) -> Result<Marker<'a>> {
+pub(super) fn marker(path: &ImagePath) -> Result<Marker> {
+    let name = path.file_name();
+    let above = &path.as_bytes()[..path.as_bytes().len() - name.len()];
+    if let Some(directory) = above.split(|b| *b == b'/').find(|c| c.starts_with(PREFIX)) {
+        if directory.starts_with(RESERVED) {
+            return Ok(Marker::Reserved);
+        }
+        return Err(Error::refused(path.as_bytes(), "it is below a whiteout"));
+    }
     let Some(hidden) = name.strip_prefix(PREFIX) else { return Ok(Marker::Plain) };
+    let parent = path.parent().unwrap_or_default();
     if name == OPAQUE {
-        return Ok(Marker::Opaque);
+        return Ok(Marker::Opaque(parent));
     }
     if name.starts_with(RESERVED) {
         return Ok(Marker::Reserved);
     }
-    match hidden {
-        b"" | b"." | b".." => Err(Error::refused(entry, "a whiteout of nothing or of a parent directory")),
-        name => Ok(Marker::Whiteout(name)),
+    match parent.join(hidden) {
+        Ok(hidden) => Ok(Marker::Whiteout(hidden)),
+        Err(_) => Err(Error::refused(path.as_bytes(), "a whiteout of nothing or of a parent directory")),
     }
 }
 
@@ -40,14 +53,20 @@ mod tests {
 
     #[test]
     fn markers_are_told_from_names() {
-        let of = |name: &'static str| marker(b"x", name.as_bytes());
-        assert_eq!(of("file").unwrap(), Marker::Plain);
+        let path = |p: &str| ImagePath::new(p.as_bytes()).unwrap();
+        let of = |p: &str| marker(&path(p));
+        let whiteout = |p: &str| Marker::Whiteout(path(p));
+        assert_eq!(of("").unwrap(), Marker::Plain);
+        assert_eq!(of("d/file").unwrap(), Marker::Plain);
         assert_eq!(of(".wha").unwrap(), Marker::Plain);
-        assert_eq!(of(".wh.file").unwrap(), Marker::Whiteout(b"file"));
-        assert_eq!(of(".wh..hidden").unwrap(), Marker::Whiteout(b".hidden"));
-        assert_eq!(of(".wh..wh..opq").unwrap(), Marker::Opaque);
+        assert_eq!(of("d/.wh.file").unwrap(), whiteout("d/file"));
+        assert_eq!(of(".wh..hidden").unwrap(), whiteout(".hidden"));
+        assert_eq!(of(".wh....").unwrap(), whiteout("..."));
+        assert_eq!(of("d/.wh..wh..opq").unwrap(), Marker::Opaque(path("d")));
+        assert_eq!(of(".wh..wh..opq").unwrap(), Marker::Opaque(ImagePath::root()));
         assert_eq!(of(".wh..wh.plnk").unwrap(), Marker::Reserved);
-        for bad in [".wh.", ".wh..", ".wh..."] {
+        assert_eq!(of(".wh..wh.plnk/123.456").unwrap(), Marker::Reserved);
+        for bad in [".wh.", "d/.wh..", "d/.wh...", ".wh.d/file", ".wh.x/.wh.x"] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

@@ -2,13 +2,14 @@
 //!
 //! `security.*` (file capabilities, SELinux labels, IMA) and `user.*` are. Everything else is dropped with a
 //! warning: `trusted.*` and `user.overlay.*` would change what an overlay shows (whiteouts, redirects),
-//! `system.*` are ACLs in a form that depends on the kernel, and [`STORE`] belongs to the store.
+//! `system.*` are ACLs in a form that depends on the kernel, and [`STORE`] belongs to the store. So an image that
+//! was made from an overlay's upper directory, with overlay's own marks in it, still means what its whiteouts say.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::limits::{XATTR_NAME_BYTES, XATTR_VALUE_BYTES};
 use super::{Error, Result};
+use crate::fsx::xattr::Pair;
 use crate::repo::Xattrs;
 
 /// The prefix of the store's own attributes.
@@ -23,11 +24,11 @@ pub(super) struct Chooser {
 
 impl Chooser {
     /// The attributes that are kept of an entry.
-    pub(super) fn choose(&mut self, entry: &[u8], all: &[(Cow<'_, [u8]>, Cow<'_, [u8]>)]) -> Result<Xattrs> {
-        let mut kept: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::new();
+    pub(super) fn choose(&mut self, entry: &[u8], all: &[(Vec<u8>, Vec<u8>)]) -> Result<Xattrs> {
+        let mut kept: Vec<Pair> = Vec::new();
         for (name, value) in all {
-            if name.len() > XATTR_NAME_BYTES || name.contains(&0) {
-                return Err(Error::refused(entry, "an xattr name is too long or has a NUL byte"));
+            if name.is_empty() || name.len() > XATTR_NAME_BYTES || name.contains(&0) {
+                return Err(Error::refused(entry, "an xattr name is empty, too long or has a NUL byte"));
             }
             if value.len() > XATTR_VALUE_BYTES {
                 let (found, limit) = (value.len() as u64, XATTR_VALUE_BYTES as u64);
@@ -77,10 +78,8 @@ mod tests {
             ("trusted.x", false),
             ("system.posix_acl_access", false),
             ("user.", false),
-            ("", false),
         ];
-        let pairs: Vec<_> =
-            all.iter().map(|(name, _)| (Cow::from(name.as_bytes()), Cow::from(&b"v"[..]))).collect();
+        let pairs: Vec<_> = all.iter().map(|(name, _)| (name.as_bytes().to_vec(), b"v".to_vec())).collect();
         let mut chooser = Chooser::default();
         let kept = chooser.choose(b"x", &pairs).unwrap();
         let names: BTreeSet<&[u8]> = kept.iter().map(|(name, _)| name).collect();

@@ -122,7 +122,7 @@ pub(super) fn make_deployment(
 ) -> Result<Deployed> {
     let fetch = resolved.plan(sysroot.repo())?;
     for _ in 0..ATTEMPTS {
-        let guard = sysroot.shared(context.wait)?;
+        let guard = sysroot.shared_for_fetching(context.wait)?;
         let pulled = resolved.pull(sysroot.repo(), &guard, Bootable::Required, None, context)?;
         drop(guard);
         let locked = sysroot.lock(context.wait)?;

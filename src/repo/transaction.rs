@@ -58,9 +58,28 @@ pub struct Transaction<'r> {
     fans: Vec<Fan>,
     /// Complete objects that are not yet in `objects/`.
     staged: Mutex<Vec<ObjectId>>,
-    /// Held while objects are published, so that one sync serves everybody who waited for it.
-    publishing: Mutex<()>,
+    /// Held while objects are published, so that one sync serves everybody who waited for it. A failure is
+    /// final: some objects that count as complete have no name then, and no layer may name them any more.
+    publishing: Mutex<Option<Failure>>,
     budget: Budget,
+}
+
+/// Why publishing failed: the same for every layer that wanted to publish.
+#[derive(Debug)]
+struct Failure {
+    context: String,
+    source: std::io::Error,
+}
+
+impl Failure {
+    /// The error once more; [`std::io::Error`] cannot be cloned.
+    fn error(&self) -> Error {
+        let source = match self.source.raw_os_error() {
+            Some(number) => std::io::Error::from_raw_os_error(number),
+            None => std::io::Error::new(self.source.kind(), self.source.to_string()),
+        };
+        Error::Io { context: self.context.clone(), source }
+    }
 }
 
 /// Bytes that may still be written, decided once at the start.
@@ -194,32 +213,43 @@ impl<'r> Transaction<'r> {
 
     /// Makes durable and names every object that is complete now.
     fn publish_objects(&self) -> Result<()> {
-        let _one_at_a_time = lock(&self.publishing);
+        let mut failed = lock(&self.publishing);
+        if let Some(failure) = &*failed {
+            return Err(failure.error());
+        }
+        self.publish_staged().map_err(|(context, source)| failed.insert(Failure { context, source }).error())
+    }
+
+    fn publish_staged(&self) -> Result<(), (String, std::io::Error)> {
+        let context = |step: &str| {
+            let step = step.to_owned();
+            move |source| (step, source)
+        };
         let batch = std::mem::take(&mut *lock(&self.staged));
-        crashpoint!("pull.objects-staged").map_err(Error::io("publishing objects"))?;
+        crashpoint!("pull.objects-staged").map_err(context("publishing objects"))?;
         // An error here means that data was lost on the way to the disk: nothing of it gets a name, and what
         // is in staging is never synced again (the kernel reports such a loss only once).
         //
         // Also without new objects: those that were found in the store may have got their names from a process
         // that was stopped, or is at work, between its renames and its syncs.
-        fsx::sync_filesystem(&self.repo.dir).map_err(Error::io("syncing new objects to disk"))?;
-        crashpoint!("pull.objects-synced").map_err(Error::io("publishing objects"))?;
+        fsx::sync_filesystem(&self.repo.dir).map_err(context("syncing new objects to disk"))?;
+        crashpoint!("pull.objects-synced").map_err(context("publishing objects"))?;
         let mut touched = [false; 256];
         for id in &batch {
             let (from, staged_name) = self.staged_place(id);
             let (to, name) = (self.repo.objects.of(id), layout::object_name(id));
             let renamed = fsx::rename_noreplace(from, &staged_name, to, &name)
-                .map_err(Error::io(format!("publishing object {id}")))?;
+                .map_err(context(&format!("publishing object {id}")))?;
             if !renamed {
                 // Another process published the same object a moment ago.
-                fsx::remove_file(from, &staged_name).map_err(Error::io(format!("dropping object {id}")))?;
+                fsx::remove_file(from, &staged_name).map_err(context(&format!("dropping object {id}")))?;
             }
             touched[usize::from(id.0[0])] = true;
         }
-        crashpoint!("pull.objects-renamed").map_err(Error::io("publishing objects"))?;
+        crashpoint!("pull.objects-renamed").map_err(context("publishing objects"))?;
         for (fan, dir) in self.repo.objects.iter().filter(|(fan, _)| touched[usize::from(*fan)]) {
             fsx::sync_dir(dir)
-                .map_err(Error::io(format!("syncing repo/objects/{}", layout::fan_name(fan))))?;
+                .map_err(context(&format!("syncing repo/objects/{}", layout::fan_name(fan))))?;
         }
         Ok(())
     }

@@ -87,6 +87,17 @@ impl Sysroot {
         self.lock_file()?.shared(wait).map_err(|e| self.lock_error(e))
     }
 
+    /// As [`Self::shared`], for bringing objects in. What a killed process left is removed first, when nobody else
+    /// is at work: it may be what a full disk is full of.
+    pub fn shared_for_fetching(&self, wait: Wait) -> Result<SharedGuard> {
+        match self.lock(Wait::No) {
+            Ok(locked) => drop(locked),
+            Err(Error::Busy { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.shared(wait)
+    }
+
     /// Takes the lock that changing anything needs, and sweeps what a killed process left behind.
     pub fn lock(&self, wait: Wait) -> Result<LockedSysroot<'_>> {
         let locked = self.lock_unchanged(wait)?;

@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
 mod cli_text;
+mod hostile_layers;
+mod layers;
 mod oci_local;
 mod oci_mutations;
 mod registry_auth;

@@ -37,6 +37,10 @@ use anyhow::Result;
 
 use check::{Outcome, Workload, check_states};
 use commands::Commands;
+#[path = "../it/support/skip.rs"]
+#[allow(dead_code)]
+mod skip;
+
 use filesystem::Filesystem;
 use record::{Neighbour, record};
 use updater::{Mistake, Updater};
@@ -55,7 +59,7 @@ fn say(text: &str) {
 fn turn(test: &str, filesystem: Filesystem) -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
     if let Some(obstacle) = device::obstacle().or_else(|| filesystem.obstacle()) {
-        say(&format!("skipped: powercut::{test}, {filesystem:?}: {obstacle}"));
+        skip::skip(&format!("powercut::{test} ({filesystem:?})"), obstacle);
         return None;
     }
     Some(TURN.lock().unwrap_or_else(PoisonError::into_inner))

@@ -51,14 +51,22 @@ impl std::fmt::Debug for Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Found(Credentials),
-    /// Ask this program about this server. A helper that is named for the host must work; a store that is the
-    /// default for all hosts may be missing.
+    /// Ask this program about this server.
     Ask {
         helper: String,
         server: String,
-        required: bool,
+        need: Need,
     },
     Nothing,
+}
+
+/// Whether a helper must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It is named for the host.
+    Required,
+    /// It is the default for all hosts, and the file may have come from another machine's desktop.
+    Optional,
 }
 
 impl AuthFile {
@@ -85,7 +93,7 @@ impl AuthFile {
         let host = canonical(scope.host);
         if let Some(helper) = named_for(&self.cred_helpers, scope.host) {
             let server = server_url(scope.host);
-            return Ok(Answer::Ask { helper: helper.clone(), server, required: true });
+            return Ok(Answer::Ask { helper: helper.clone(), server, need: Need::Required });
         }
         if !self.docker {
             for key in keys(scope) {
@@ -106,7 +114,7 @@ impl AuthFile {
         }
         Ok(match &self.creds_store {
             Some(store) if !store.is_empty() => {
-                Answer::Ask { helper: store.clone(), server: server_url(scope.host), required: false }
+                Answer::Ask { helper: store.clone(), server: server_url(scope.host), need: Need::Optional }
             }
             _ => Answer::Nothing,
         })
@@ -186,8 +194,8 @@ mod tests {
         Answer::Found(Credentials::Basic { username: username.into(), password: password.into() })
     }
 
-    fn ask(helper: &str, server: &str, required: bool) -> Answer {
-        Answer::Ask { helper: helper.into(), server: server.into(), required }
+    fn ask(helper: &str, server: &str, need: Need) -> Answer {
+        Answer::Ask { helper: helper.into(), server: server.into(), need }
     }
 
     fn look_up(json: &str, format: Format, name: &str) -> Result<Answer, String> {
@@ -234,10 +242,10 @@ mod tests {
         let json = r#"{"auths":{"a.io":{},"b.io":{"auth":"YTox"},"c.io":{"auth":"YTox"}},
             "credHelpers":{"c.io":"vault","docker.io":"hub"},"credsStore":"desktop"}"#;
         for (name, expected) in [
-            ("a.io/x", ask("desktop", "a.io", false)),
+            ("a.io/x", ask("desktop", "a.io", Need::Optional)),
             ("b.io/x", basic("a", "1")),
-            ("c.io/x", ask("vault", "c.io", true)),
-            ("docker.io/x", ask("hub", "https://index.docker.io/v1/", true)),
+            ("c.io/x", ask("vault", "c.io", Need::Required)),
+            ("docker.io/x", ask("hub", "https://index.docker.io/v1/", Need::Required)),
         ] {
             assert_eq!(look_up(json, Format::Docker, name), Ok(expected), "{name}");
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cap_std_ext::cmdext::CapStdExtCommandExt;
 use serde::Deserialize;
 
 use super::Credentials;
@@ -64,6 +65,8 @@ fn ask_within(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        // A program that is killed leaves no helper with a question behind. This thread waits for it below.
+        .lifecycle_bind_to_parent_thread()
         .spawn()
         .map_err(|e| failed(format!("it cannot be started: {e}")))?;
     let output = talk(&mut child, server, timeout);

@@ -13,7 +13,7 @@
 
 use std::path::PathBuf;
 
-use super::file::{Answer, AuthFile, Format};
+use super::file::{Answer, AuthFile, Format, Need};
 use super::helper::{self, HelperError};
 use super::{Credentials, Scope};
 use crate::env::Env;
@@ -32,7 +32,7 @@ pub fn find(scope: Scope<'_>, helpers: &[String], env: &Env) -> Result<Option<Cr
     for helper in helpers {
         let found = match helper.as_str() {
             FILES => in_files(scope, env)?,
-            helper => ask(helper, &super::file::server_url(scope.host), Required::Yes, env)?,
+            helper => ask(helper, &super::file::server_url(scope.host), Need::Required, env)?,
         };
         if found.is_some() {
             return Ok(found);
@@ -52,9 +52,7 @@ fn in_files(scope: Scope<'_>, env: &Env) -> Result<Option<Credentials>> {
             .map_err(|reason| malformed(format!("the file of credentials is malformed: {reason}")))?;
         let found = match answer {
             Answer::Found(credentials) => Some(credentials),
-            Answer::Ask { helper, server, required } => {
-                ask(&helper, &server, if required { Required::Yes } else { Required::No }, env)?
-            }
+            Answer::Ask { helper, server, need } => ask(&helper, &server, need, env)?,
             Answer::Nothing => None,
         };
         if found.is_some() {
@@ -68,22 +66,15 @@ fn in_files(scope: Scope<'_>, env: &Env) -> Result<Option<Credentials>> {
     Ok(None)
 }
 
-/// Whether a helper must be there.
-enum Required {
-    Yes,
-    /// A store for all hosts in docker's configuration may belong to another machine's desktop.
-    No,
-}
-
-fn ask(helper: &str, server: &str, required: Required, env: &Env) -> Result<Option<Credentials>> {
+fn ask(helper: &str, server: &str, need: Need, env: &Env) -> Result<Option<Credentials>> {
     let what = || format!("docker-credential-{}", crate::names::printable(helper.as_bytes()));
-    match (helper::ask(helper, server, env), required) {
+    match (helper::ask(helper, server, env), need) {
         (Ok(found), _) => Ok(found),
-        (Err(HelperError::Missing), Required::No) => {
+        (Err(HelperError::Missing), Need::Optional) => {
             tracing::warn!("{} is not installed: going on without it", what());
             Ok(None)
         }
-        (Err(HelperError::Missing), Required::Yes) => {
+        (Err(HelperError::Missing), Need::Required) => {
             let reason = "the credential helper is not installed".into();
             Err(Error::Configuration { what: what(), reason })
         }

@@ -81,7 +81,8 @@ fn registry(raw: RawRegistry) -> Result<Registry, String> {
     if prefix.contains("://") {
         return Err(format!("`prefix = \"{prefix}\"` has a scheme; it is HOST[/NAMESPACE]"));
     }
-    if prefix.contains('*') && !(prefix.starts_with("*.") && !prefix[1..].contains(['*', '/', ':'])) {
+    let wildcard = prefix.strip_prefix("*.").is_some_and(|domain| !domain.contains(['*', '/', ':']));
+    if prefix.contains('*') && !wildcard {
         return Err(format!("`prefix = \"{prefix}\"`: a wildcard is `*.` before a domain and nothing else"));
     }
     if location.is_none() && !prefix.starts_with("*.") {

@@ -46,7 +46,7 @@ pub fn pull(
     let pulled = match options.run {
         Run::Dry => None,
         Run::Real => {
-            let guard = sysroot.shared(context.wait)?;
+            let guard = sysroot.shared_for_fetching(context.wait)?;
             Some(resolved.pull(
                 repo,
                 &guard,

@@ -1,7 +1,8 @@
 //! A registry in this process that does on request what a real one does not: refuse, cut, stall, lie.
 //!
-//! Serves images of [`super::image`] on loopback, one thread for each connection, one request on each. Faults are queued by a part of the
-//! path; each request that matches takes the next one, and with none left the answer is right.
+//! Serves images of [`super::image`] on loopback: a thread for each connection, one request on each. Faults are
+//! queued by a part of the path; each request that matches takes the next one, and with none left the answer is
+//! right.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -3,7 +3,12 @@
 
 pub mod faulty_registry;
 pub mod image;
+pub mod memory_store;
 pub mod puller;
+pub mod raw_tar;
 pub mod real_registry;
+pub mod reroot;
 pub mod skip;
 pub mod tls;
+pub mod tools;
+pub mod tree;
