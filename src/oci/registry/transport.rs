@@ -247,9 +247,13 @@ pub fn classify(error: &reqwest::Error, url: &Url) -> Failure {
     }
 }
 
-/// TLS errors travel inside I/O errors, which do not give them as their source.
+/// TLS errors travel inside I/O errors, which may be nested and do not give what they carry as their source.
 fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    let carried: &(dyn std::error::Error + 'static) = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    tls_error(carried)
 }
 
 fn bad_certificate(error: &rustls::CertificateError) -> String {
