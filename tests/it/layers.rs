@@ -12,6 +12,9 @@ use reroot::layer::{Limits, Warning};
 use crate::support::memory_store::{lines, read};
 use crate::support::raw_tar::*;
 
+/// Pieces of an archive, in order.
+type Parts = Vec<Vec<u8>>;
+
 fn read_lines(tar: &[u8]) -> Vec<String> {
     let (tree, warnings, store) = read(tar, &Limits::default()).unwrap();
     assert_eq!(warnings, []);
@@ -21,7 +24,7 @@ fn read_lines(tar: &[u8]) -> Vec<String> {
 #[test]
 fn every_form_of_entry_is_what_it_says() {
     let long = format!("{}/end", "d".repeat(200));
-    let cases: &[(&str, Vec<Vec<u8>>, &str)] = &[
+    let cases: &[(&str, Parts, &str)] = &[
         ("v7 file", vec![Header::new(b'0', "a").v7().with("x")], "a 0644 0:0 1 file \"x\""),
         ("v7 file of type NUL", vec![Header::new(0, "a").v7().with("x")], "a 0644 0:0 1 file \"x\""),
         ("v7 directory", vec![Header::new(0, "a/").v7().block()], "a 0644 0:0 1 dir"),
@@ -165,7 +168,7 @@ fn every_form_of_entry_is_what_it_says() {
 
 #[test]
 fn entries_of_one_layer_work_together() {
-    let cases: &[(&str, Vec<Vec<u8>>, &[&str])] = &[
+    let cases: &[(&str, Parts, &[&str])] = &[
         ("nothing", vec![], &[]),
         (
             "AUFS's own",
@@ -250,7 +253,7 @@ fn sparse_files_of_gnu_tar_come_out_whole_in_all_its_formats() {
     // More regions than fit a header, or an extension block.
     let mut file = fs::File::create(temp.path().join("sparse")).unwrap();
     for region in 0..60u64 {
-        file.seek(SeekFrom::Start(region * 64 << 10)).unwrap();
+        file.seek(SeekFrom::Start(region << 16)).unwrap();
         file.write_all(format!("region {region}").as_bytes()).unwrap();
     }
     file.set_len(5 << 20).unwrap();

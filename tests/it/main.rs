@@ -2,7 +2,9 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
 mod cli_text;
+mod hostile_images;
 mod hostile_layers;
+mod hostile_merges;
 mod layers;
 mod oci_local;
 mod oci_mutations;
