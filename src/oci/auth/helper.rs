@@ -1,5 +1,5 @@
-//! Asking a credential helper: `docker-credential-NAME get`, the server on its standard input, JSON on its output
-//! (docker's "credential helper protocol").
+//! Asking a credential helper: `docker-credential-NAME get`, the server on its standard input, JSON on its
+//! output (docker's "credential helper protocol").
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -92,8 +92,8 @@ fn ask_within(
     })
 }
 
-/// Writes the question and reads the answer. The helper's output is read by a thread of its own, so that neither
-/// a full pipe nor a silent helper can hold us longer than `timeout`.
+/// Writes the question and reads the answer. The helper's output is read by a thread of its own, so that
+/// neither a full pipe nor a silent helper can hold us longer than `timeout`.
 fn talk(child: &mut Child, server: &str, timeout: Duration) -> Result<(bool, Vec<u8>), String> {
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err("it has no pipes".into());

@@ -7,9 +7,9 @@
 //! 4. `$XDG_CONFIG_HOME/containers/auth.json` (`~/.config`)
 //! 5. `$DOCKER_CONFIG/config.json` (`~/.docker`), then `~/.dockercfg`
 //!
-//! The first file with credentials for the repository wins. A file that says nothing about it is passed over, as
-//! is one that the user may not read; one that is malformed is an error, because silence would look like a wrong
-//! password.
+//! The first file with credentials for the repository wins. A file that says nothing about it is passed over,
+//! as is one that the user may not read; one that is malformed is an error, because silence would look like a
+//! wrong password.
 
 use std::path::PathBuf;
 

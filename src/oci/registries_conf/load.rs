@@ -8,10 +8,10 @@ use crate::env::Env;
 use crate::oci::host_files::HostPath;
 use crate::oci::{Error, Result};
 
-/// Reads `$CONTAINERS_REGISTRIES_CONF` alone where it is set; else the user's `registries.conf` or, without one,
-/// `/etc/containers/registries.conf`, then the `registries.conf.d/*.conf` of `/etc/containers` and of the user
-/// (`$XDG_CONFIG_HOME/containers`, `~/.config/containers`) by name. A later file replaces a registry of the same
-/// prefix, an alias of the same name, and the list of credential helpers.
+/// Reads `$CONTAINERS_REGISTRIES_CONF` alone where it is set; else the user's `registries.conf` or, without
+/// one, `/etc/containers/registries.conf`, then the `registries.conf.d/*.conf` of `/etc/containers` and of the
+/// user (`$XDG_CONFIG_HOME/containers`, `~/.config/containers`) by name. A later file replaces a registry of
+/// the same prefix, an alias of the same name, and the list of credential helpers.
 pub fn load(env: &Env) -> Result<RegistriesConf> {
     let mut conf = RegistriesConf::default();
     for path in files(env)? {

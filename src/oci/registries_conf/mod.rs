@@ -8,8 +8,8 @@
 //! alias    RegistriesConf + short name          -> a full reference
 //! ```
 //! Unknown keys are tolerated, as the tools that share this file do: newer ones add keys to it. Values of the
-//! wrong type and contradictions are errors. `unqualified-search-registries` and `short-name-mode` are read and not used: a name
-//! that no alias resolves is an error, because a system's image is never guessed.
+//! wrong type and contradictions are errors. `unqualified-search-registries` and `short-name-mode` are read
+//! and not used: a name that no alias resolves is an error, because a system's image is never guessed.
 
 mod alias;
 mod endpoints;

@@ -1,8 +1,9 @@
-//! Does the prefix of a rule apply to a name (containers-registries.conf(5), "Choosing a [[registry]] TOML table")?
+//! Does the prefix of a rule apply to a name (containers-registries.conf(5), "Choosing a [[registry]] TOML
+//! table")?
 
 /// The length of the part of `name` (`host/repository[:tag][@digest]`) that `prefix` stands for. A prefix ends
-/// where a component of the name ends, so `example.com/foo` does not stand for `example.com/foobar`; `*.example.com`
-/// stands for every host below, not for `example.com`.
+/// where a component of the name ends, so `example.com/foo` does not stand for `example.com/foobar`;
+/// `*.example.com` stands for every host below, not for `example.com`.
 ///
 /// As in the tools that share the file, a host without a port stands for all its ports: what is blocked stays
 /// blocked when somebody writes `:443`.

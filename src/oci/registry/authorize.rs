@@ -14,7 +14,8 @@ use crate::env::Env;
 use crate::oci::auth::{self, Credentials, Scope};
 use crate::oci::{Error, Result};
 
-/// Who we are to one server. Credentials are looked up when they are first needed, which is never for most public images.
+/// Who we are to one server. Credentials are looked up when they are first needed, which is never for most
+/// public images.
 #[derive(Debug)]
 pub struct Authorizer {
     host: String,

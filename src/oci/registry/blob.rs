@@ -1,7 +1,7 @@
 //! Layers: streamed to a reader, and continued where they broke off.
 //!
-//! Bytes that were handed over cannot be taken back, so a server that starts over is read past them. Whether the
-//! pieces make the right blob is the reader's to check; what can be seen here (lengths, ranges) is.
+//! Bytes that were handed over cannot be taken back, so a server that starts over is read past them. Whether
+//! the pieces make the right blob is the reader's to check; what can be seen here (lengths, ranges) is.
 
 use std::sync::Arc;
 
@@ -144,7 +144,8 @@ impl Transfer {
         }
     }
 
-    /// A body ended as if it were whole. Once it may be a proxy's fault; if the next one ends there too, it is the blob.
+    /// A body ended as if it were whole. Once it may be a proxy's fault; if the next one ends there too, it is
+    /// the blob.
     fn ended_early(&self, state: &mut Resumption, skip: u64, what: &str) -> Result<Outcome, Failure> {
         let end = self.delivered - skip;
         if state.ended_at == Some(end) {

@@ -53,9 +53,9 @@ pub enum Carrying {
     Nothing,
 }
 
-/// Parses the realm of a token and checks that a server may send us there. HTTPS always; plain HTTP when the server and
-/// the realm are both on this machine, or when the server itself is spoken to in plain HTTP (which somebody configured) and
-/// the realm is on the same host or gets no credentials.
+/// Parses the realm of a token and checks that a server may send us there. HTTPS always; plain HTTP when the
+/// server and the realm are both on this machine, or when the server itself is spoken to in plain HTTP (which
+/// somebody configured) and the realm is on the same host or gets no credentials.
 pub fn permitted_realm(realm: &str, server: &Url, carrying: Carrying) -> Result<Url, String> {
     let url = Url::parse(realm).map_err(|_| "it names no address to get a token from".to_owned())?;
     let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();

@@ -13,9 +13,9 @@
 //!     stall, pipe, range
 //!   retry      when to try again, and how long to wait before
 //! ```
-//! Rules that hold everywhere: a tag is looked up once, everything after is by digest; credentials stay with the
-//! server that they are for, whatever redirects say; HTTPS does not become HTTP; no answer is read without a
-//! limit; no wait is without an end.
+//! Rules that hold everywhere: a tag is looked up once, everything after is by digest; credentials stay with
+//! the server that they are for, whatever redirects say; HTTPS does not become HTTP; no answer is read without
+//! a limit; no wait is without an end.
 
 mod authorize;
 mod blob;

@@ -42,8 +42,8 @@ pub async fn failure(response: Response, what: &str, now: SystemTime) -> Failure
     }
 }
 
-/// Statuses that say "not now": too slow, too early, too many, and the server's own troubles but for the ones that
-/// do not pass (501, 505).
+/// Statuses that say "not now": too slow, too early, too many, and the server's own troubles but for the ones
+/// that do not pass (501, 505).
 fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502..=504 | 506..=599)
 }

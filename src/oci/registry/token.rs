@@ -1,8 +1,8 @@
 //! Credentials, or none, for a token (distribution's "Token Authentication Specification").
 //!
 //! oci-client does the exchange where it can. It cannot present a client certificate, use an identity token or
-//! another scope than the repository's, and it hides status and `Retry-After` of an answer that is no token: then
-//! the request is ours.
+//! another scope than the repository's, and it hides status and `Retry-After` of an answer that is no token:
+//! then the request is ours.
 
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;

@@ -371,7 +371,8 @@ impl Answer {
 }
 
 impl State {
-    /// Notes a request, and finds the right answer and the fault to spoil it with. Faults are for who is let in.
+    /// Notes a request, and finds the right answer and the fault to spoil it with. Faults are for who is let
+    /// in.
     fn take(&mut self, request: &Seen, address: SocketAddr) -> (Option<Fault>, Answer) {
         self.seen.push(request.clone());
         let for_token = request.path.starts_with("/token");
