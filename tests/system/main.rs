@@ -6,17 +6,12 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
-mod bitrot;
-mod concurrency;
 mod crash;
 mod debian;
 mod kill;
-mod loopback;
-mod memory;
 mod random;
 mod real_image;
 mod registry;
-mod small_disk;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod syscalls;
