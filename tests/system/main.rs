@@ -1,0 +1,16 @@
+//! The program under attack: killed, out of space, failing system calls, damaged files, many at once.
+//!
+//! Everything here runs the real binary on real images ([`samples`]) and asks the same of it afterwards
+//! ([`scenario`]): `fsck` is clean, the deployments that were there are byte for byte what they were, and the
+//! same command finishes the job.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
+
+mod crash_points;
+mod kill;
+mod listing;
+mod samples;
+mod scenario;
+mod skip;
+#[path = "../it/support/mod.rs"]
+mod support;
+mod world;
