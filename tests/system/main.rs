@@ -7,6 +7,7 @@
 
 mod crash_points;
 mod kill;
+mod ladder;
 mod listing;
 mod samples;
 mod scenario;
