@@ -6,12 +6,14 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
 mod crash_points;
+mod full_disk;
 mod kill;
 mod ladder;
 mod listing;
 mod samples;
 mod scenario;
 mod skip;
+mod small_disk;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod world;
