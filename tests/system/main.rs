@@ -9,6 +9,7 @@ mod crash_points;
 mod full_disk;
 mod kill;
 mod ladder;
+mod link_limit;
 mod listing;
 mod samples;
 mod scenario;
