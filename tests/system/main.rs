@@ -5,6 +5,7 @@
 //! same command finishes the job.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
+mod bit_rot;
 mod crash_points;
 mod full_disk;
 mod kill;
