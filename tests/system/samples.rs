@@ -1,27 +1,40 @@
 //! The images that are deployed here, made once for all tests.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use tempfile::TempDir;
-
 use crate::support::image::{Entry, Image, Layer, Layout, bootable_layer};
-use crate::world;
 
 /// A layout with images of two sizes in several versions.
 pub struct Samples {
     layout: Layout,
-    _temp: TempDir,
 }
 
 pub static SAMPLES: LazyLock<Samples> = LazyLock::new(|| {
-    let temp = world::scratch();
-    let mut layout = Layout::new(temp.path().join("layout"));
+    let mut layout = Layout::new(directory());
     for version in 1..=4 {
         layout.tag(&format!("small-{version}"), &image(version, 3, 6));
         layout.tag(&format!("medium-{version}"), &image(version, 5, 70));
     }
-    Samples { layout, _temp: temp }
+    Samples { layout }
 });
+
+/// A directory for this process. What is static is never dropped, so those of processes that have ended are
+/// removed here.
+fn directory() -> PathBuf {
+    const PREFIX: &str = "system-samples-";
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for entry in fs::read_dir(place).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let Some(pid) = name.strip_prefix(PREFIX) else { continue };
+        if !Path::new("/proc").join(pid).exists() {
+            // Another process may be removing it at the same time.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    place.join(format!("{PREFIX}{}", std::process::id()))
+}
 
 impl Samples {
     /// An image of about 30 files.
