@@ -99,9 +99,13 @@ impl Repo {
                 }
             }
         }
-        for (name, image) in self.refs()? {
-            if !ids.contains(&image) {
-                report.problems.push(Problem::MissingImage { image, named_by: name });
+        for (name, image) in self.each_ref()? {
+            match image {
+                Ok(image) if ids.contains(&image) => {}
+                Ok(image) => report.problems.push(Problem::MissingImage { image, named_by: name }),
+                Err(e) => report
+                    .problems
+                    .push(Problem::DamagedRecord { path: format!("ref {name}"), reason: e.to_string() }),
             }
         }
         trees.extend(self.tree_ids()?);
