@@ -129,7 +129,7 @@ impl Scenario {
         }
         self.assert_intact(world, &format!("{what}, again"));
         world.succeed(&["prune", "--retain", "9"]);
-        assert_eq!(world.leftovers(), [PathBuf::new(); 0], "{}, {what}: left behind", self.name);
+        assert_eq!(world.leftovers(), Vec::<PathBuf>::new(), "{}, {what}: left behind", self.name);
         self.assert_intact(world, &format!("{what}, swept"));
     }
 
