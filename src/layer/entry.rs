@@ -176,7 +176,8 @@ fn kind(entry: &ParsedEntry<'_>, headers: Headers, size: u64) -> Result<Kind> {
 }
 
 /// A name from a tar in canonical form: `.` components and doubled or trailing slashes go, `..` and absolute
-/// names are refused.
+/// names are refused. (containerd and umoci take an absolute name from the image's root. What builds bootable
+/// images writes relative names, so that an absolute one is a mistake or worse.)
 fn image_path(entry: &[u8], name: &[u8]) -> Result<ImagePath> {
     if name.starts_with(b"/") {
         return Err(Error::refused(entry, "its path is absolute"));

@@ -217,8 +217,9 @@ fn repair(locked: &LockedSysroot<'_>, found: &Checked, context: &Context<'_>) ->
 /// Where an image can be fetched from again: what its refs and the deployments made of it say.
 fn references(locked: &LockedSysroot<'_>) -> Result<BTreeMap<Sha256, ImageReference>> {
     let mut references = BTreeMap::new();
-    for (name, digest) in locked.sysroot().repo().refs()? {
-        if let Ok(reference) = name.parse::<ImageReference>() {
+    for (name, digest) in locked.sysroot().repo().each_ref()? {
+        // What a damaged ref named is not known; it was reported.
+        if let (Ok(digest), Ok(reference)) = (digest, name.parse::<ImageReference>()) {
             references.insert(digest, reference.with_digest(digest));
         }
     }
@@ -294,6 +295,7 @@ fn remake_images(
         } else if let Some(reference) = references.get(digest) {
             let what = || format!("repairing from {reference}");
             let source = oci::open(reference, context.env).context(what)?;
+            repo.forget_damaged_image(locked.guard(), digest)?;
             pull::pull_again(repo, locked.guard(), &*source, context).context(what)?;
             done.push(format!("image {digest}"));
         }

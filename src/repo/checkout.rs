@@ -155,7 +155,9 @@ impl Checkout<'_> {
         let threads =
             std::thread::available_parallelism().map_or(1, usize::from).min(entries.len() / BATCH + 1);
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            // A machine that has no more threads to give gets the work done by fewer.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
             let mut result = work();
             for other in others {
                 result = result.and(other.join().expect("a checkout thread does not panic"));

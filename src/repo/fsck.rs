@@ -99,9 +99,13 @@ impl Repo {
                 }
             }
         }
-        for (name, image) in self.refs()? {
-            if !ids.contains(&image) {
-                report.problems.push(Problem::MissingImage { image, named_by: name });
+        for (name, image) in self.each_ref()? {
+            match image {
+                Ok(image) if ids.contains(&image) => {}
+                Ok(image) => report.problems.push(Problem::MissingImage { image, named_by: name }),
+                Err(e) => report
+                    .problems
+                    .push(Problem::DamagedRecord { path: format!("ref {name}"), reason: e.to_string() }),
             }
         }
         trees.extend(self.tree_ids()?);
@@ -157,7 +161,9 @@ impl Repo {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            // A machine that has no more threads to give gets the work done by fewer.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
             let mut result = work();
             for other in others {
                 result = result.and(other.join().expect("a checking thread does not panic"));

@@ -194,6 +194,11 @@ impl Repo {
 
     /// The named images: reference as text, manifest digest.
     pub fn refs(&self) -> Result<BTreeMap<String, Sha256>> {
+        self.each_ref()?.into_iter().map(|(name, digest)| Ok((name, digest?))).collect()
+    }
+
+    /// The named images, damaged refs as errors of their own.
+    pub fn each_ref(&self) -> Result<BTreeMap<String, Result<Sha256>>> {
         let dir = self.subdir(REFS)?;
         let mut refs = BTreeMap::new();
         for file in self.names(REFS)? {
@@ -201,12 +206,23 @@ impl Repo {
             let bytes =
                 fsx::read_limited(&dir, &file, 4096).map_err(Error::io(format!("reading ref {name}")))?;
             let Some(bytes) = bytes else { continue };
+            let digest = str::from_utf8(&bytes).ok().and_then(|t| t.trim_end().parse().ok());
             let damaged = || Error::Corrupt { object: format!("ref {name}"), reason: "not a digest".into() };
-            let digest =
-                str::from_utf8(&bytes).ok().and_then(|t| t.trim_end().parse().ok()).ok_or_else(damaged)?;
+            let digest = digest.ok_or_else(damaged);
             refs.insert(name, digest);
         }
         Ok(refs)
+    }
+
+    /// Removes the record of an image that cannot be read, so that the image can be pulled again.
+    pub fn forget_damaged_image(&self, _guard: &fsx::lock::ExclusiveGuard, manifest: &Sha256) -> Result<()> {
+        // What a newer version wrote is not damage.
+        if !matches!(self.image(manifest), Err(Error::Corrupt { .. })) {
+            return Ok(());
+        }
+        let name = format!("{}.json", manifest.hex());
+        let removed = fsx::remove_file(&self.subdir(IMAGES)?, &name);
+        removed.map(drop).map_err(Error::io(format!("removing repo/images/{name}")))
     }
 
     /// Names an image. Durable when it returns.

@@ -52,6 +52,23 @@ impl ImageRecord {
         if record.manifest_digest != *expected || Sha256::of(record.manifest.as_bytes()) != *expected {
             return Err(damaged("its manifest does not match its name".into()));
         }
+        if !record.config_is_the_manifests() {
+            return Err(damaged("its config is not the one of its manifest".into()));
+        }
         Ok(record)
+    }
+
+    /// The config has the digest that the manifest says.
+    fn config_is_the_manifests(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Manifest {
+            config: Descriptor,
+        }
+        #[derive(Deserialize)]
+        struct Descriptor {
+            digest: Sha256,
+        }
+        serde_json::from_str::<Manifest>(&self.manifest)
+            .is_ok_and(|manifest| manifest.config.digest == Sha256::of(self.config.as_bytes()))
     }
 }

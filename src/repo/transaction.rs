@@ -293,6 +293,20 @@ impl<'r> Transaction<'r> {
         })
     }
 
+    /// An error of writing; where something ran out, with how much there is of it. How many inodes and blocks the
+    /// files of an image take is only known when they are written.
+    pub(super) fn write_error(&self, context: String, source: std::io::Error) -> Error {
+        let full = source.kind() == std::io::ErrorKind::StorageFull;
+        let context = match fsx::free_space(&self.repo.dir) {
+            Ok(space) if full => {
+                let inodes = space.available_inodes.map_or_else(String::new, |n| format!(" and {n} inodes"));
+                format!("{context}, {} bytes{inodes} are available", space.available_bytes)
+            }
+            _ => context,
+        };
+        Error::Io { context, source }
+    }
+
     /// Gives back what was spent on a file that turned out to be there already.
     pub(super) fn refund(&self, bytes: u64) {
         self.budget.used.fetch_sub(bytes, Ordering::Relaxed);

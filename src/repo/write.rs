@@ -97,7 +97,7 @@ impl<'t> ObjectWriter<'t> {
                     file.write_all(bytes)?;
                     apply_meta(&file, self.transaction.repo.mode, meta, mtime)
                 };
-                write().map_err(Error::io(format!("writing object {id}")))?;
+                write().map_err(|e| self.transaction.write_error(format!("writing object {id}"), e))?;
                 ticket.complete();
                 self.written.new_objects += 1;
                 self.written.new_bytes += size as u64;

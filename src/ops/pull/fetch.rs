@@ -90,14 +90,19 @@ impl Reader<'_> {
         let (filler, mut drain) = pipe();
         let give_up = AtomicBool::new(false);
         let (read, inflated) = std::thread::scope(|scope| {
-            let inflating = scope.spawn(|| inflate(blob, layer, filler, &give_up));
+            let inflate = || inflate(blob, layer, filler, &give_up);
+            let inflating = std::thread::Builder::new()
+                .spawn_scoped(scope, inflate)
+                .map_err(Error::io("starting a thread that decompresses"))?;
             let read = layer::read_layer(&mut drain, sink, &limits);
             if read.is_err() {
                 give_up.store(true, Ordering::Relaxed);
             }
             drop(drain);
-            (read, inflating.join().unwrap_or_else(|_| Err(Error::bug("the inflating thread panicked"))))
-        });
+            let inflated =
+                inflating.join().unwrap_or_else(|_| Err(Error::bug("the inflating thread panicked")));
+            Ok::<_, Error>((read, inflated))
+        })?;
         // A wrong blob explains a malformed tar, not the other way round.
         inflated?;
         Ok(read?)

@@ -227,8 +227,10 @@ fn fetch_layers(
     };
     std::thread::scope(|scope| {
         let threads = LAYERS_AT_ONCE.min(plan.fetch.len());
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut result = Ok(());
+        // A machine that has no more threads to give gets the work done by fewer, down to this one.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let workers: Vec<_> = (1..threads).filter_map(spawn).collect();
+        let mut result = work();
         for worker in workers {
             result =
                 result.and(worker.join().unwrap_or_else(|_| Err(Error::bug("a fetching thread panicked"))));

@@ -1,0 +1,22 @@
+//! The program under attack: killed, out of space, failing system calls, damaged files, many at once.
+//!
+//! Everything here runs the real binary on real images ([`samples`]) and asks the same of it afterwards
+//! ([`scenario`]): `fsck` is clean, the deployments that were there are byte for byte what they were, and the
+//! same command finishes the job.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
+
+mod bit_rot;
+mod concurrency;
+mod crash_points;
+mod full_disk;
+mod kill;
+mod ladder;
+mod link_limit;
+mod listing;
+mod samples;
+mod scenario;
+mod skip;
+mod small_disk;
+#[path = "../it/support/mod.rs"]
+mod support;
+mod world;

@@ -1,0 +1,156 @@
+//! A command that is interrupted, and what must hold whatever happened to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::listing::Listing;
+use crate::samples::SAMPLES;
+use crate::world::{Ran, World};
+
+/// How big the images are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Small,
+    Medium,
+}
+
+impl Size {
+    fn image(self, version: u32) -> String {
+        match self {
+            Size::Small => SAMPLES.small(version),
+            Size::Medium => SAMPLES.medium(version),
+        }
+    }
+}
+
+/// A sysroot, a command, and what an undisturbed run of it leads to.
+pub struct Scenario {
+    pub name: &'static str,
+    base: World,
+    pub args: Vec<String>,
+    /// Deployments that the command may not touch.
+    kept: BTreeMap<u64, Listing>,
+    goal: Goal,
+}
+
+/// Where the command leads, as far as that does not depend on how often it ran.
+#[derive(Debug, PartialEq, Eq)]
+struct Goal {
+    stored: BTreeSet<PathBuf>,
+    first: Listing,
+}
+
+impl Goal {
+    fn of(world: &World) -> Self {
+        Self { stored: world.stored(), first: world.listing(world.ids()[0]) }
+    }
+}
+
+impl Scenario {
+    /// An image is pulled beside two deployments.
+    pub fn pull(size: Size) -> Self {
+        Self::new("pull", deployed(size, 2), &["image", "pull", &size.image(3)], &[1, 2])
+    }
+
+    /// A third version is deployed.
+    pub fn deploy(size: Size) -> Self {
+        Self::new("deploy", deployed(size, 2), &["deploy", &size.image(3)], &[1, 2])
+    }
+
+    /// The first deployment of all is made: `var` is filled.
+    pub fn first_deploy(size: Size) -> Self {
+        Self::new("first deploy", World::new(), &["deploy", &size.image(1)], &[])
+    }
+
+    /// Three of four deployments and what only they need are removed.
+    pub fn prune(size: Size) -> Self {
+        Self::new("prune", deployed(size, 4), &["prune", "--retain", "1"], &[4])
+    }
+
+    pub fn undeploy(size: Size) -> Self {
+        Self::new("undeploy", deployed(size, 2), &["undeploy", "1"], &[2])
+    }
+
+    pub fn rollback(size: Size) -> Self {
+        Self::new("rollback", deployed(size, 2), &["rollback"], &[1, 2])
+    }
+
+    pub fn pin(size: Size) -> Self {
+        Self::new("pin", deployed(size, 2), &["pin", "1"], &[1, 2])
+    }
+
+    fn new(name: &'static str, base: World, args: &[&str], kept: &[u64]) -> Self {
+        let undisturbed = base.copy();
+        undisturbed.succeed(args);
+        let goal = Goal::of(&undisturbed);
+        let kept = kept.iter().map(|id| (*id, base.listing(*id))).collect();
+        Self { name, base, args: args.iter().map(|arg| (*arg).to_owned()).collect(), kept, goal }
+    }
+
+    /// A sysroot in the state before the command.
+    pub fn world(&self) -> World {
+        self.base.copy()
+    }
+
+    /// The command's arguments as they are passed on.
+    pub fn args(&self) -> Vec<&str> {
+        self.args.iter().map(String::as_str).collect()
+    }
+
+    /// Right after the disturbance: nothing is damaged, nothing old has changed.
+    pub fn assert_intact(&self, world: &World, what: &str) {
+        let fsck = world.run(&["fsck"]);
+        assert_eq!(fsck.code, Some(0), "{}, {what}: fsck: {fsck}", self.name);
+        let ids = world.ids();
+        for (id, before) in &self.kept {
+            assert!(ids.contains(id), "{}, {what}: deployment {id} is not listed: {ids:?}", self.name);
+            let differences = before.differences(&world.listing(*id));
+            assert!(differences.is_empty(), "{}, {what}: deployment {id}: {differences:#?}", self.name);
+        }
+    }
+
+    /// The command did what it is for.
+    pub fn assert_done(&self, world: &World, what: &str) {
+        let found = Goal::of(world);
+        let differences = self.goal.first.differences(&found.first);
+        assert!(differences.is_empty(), "{}, {what}: first deployment: {differences:#?}", self.name);
+        let difference: Vec<_> = self.goal.stored.symmetric_difference(&found.stored).collect();
+        assert!(difference.is_empty(), "{}, {what}: stored: {difference:#?}", self.name);
+    }
+
+    /// The same command again, undisturbed, finishes the job, and the next prune leaves nothing behind.
+    pub fn assert_finishes(&self, world: &World, what: &str) {
+        let again = world.run(&self.args());
+        // What was done completely before the interruption may have nothing left to do.
+        let nothing_left = self.name == "undeploy" && !world.ids().contains(&1);
+        assert!(again.code == Some(0) || nothing_left, "{}, {what}: again: {again}", self.name);
+        if self.name != "rollback" {
+            self.assert_done(world, what);
+        }
+        self.assert_intact(world, &format!("{what}, again"));
+        world.succeed(&["prune", "--retain", "9"]);
+        assert_eq!(world.leftovers(), Vec::<PathBuf>::new(), "{}, {what}: left behind", self.name);
+        self.assert_intact(world, &format!("{what}, swept"));
+    }
+
+    /// A command that ended by itself: done when it says so.
+    pub fn assert_honest(&self, world: &World, ran: &Ran, what: &str) {
+        if ran.code == Some(0) {
+            self.assert_done(world, what);
+        } else {
+            // Counters are per thread: the write of the reason may be the N-th of its thread as well.
+            let mute = what.contains("write");
+            assert!(mute || ran.stderr.contains("error: "), "{}, {what}: no reason given: {ran}", self.name);
+            assert!(!ran.stderr.contains("panicked"), "{}, {what}: {ran}", self.name);
+        }
+    }
+}
+
+/// A sysroot with the first versions deployed, the highest first in boot order.
+fn deployed(size: Size, versions: u32) -> World {
+    let world = World::new();
+    for version in 1..=versions {
+        world.succeed(&["deploy", &size.image(version)]);
+    }
+    world
+}
