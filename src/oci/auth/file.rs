@@ -285,4 +285,23 @@ mod tests {
         let file = AuthFile::parse(NAMESPACES.as_bytes(), Format::Containers).unwrap();
         assert!(!format!("{file:?}").contains("YTox"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_panics(entry in ".{0,40}", bytes: Vec<u8>) {
+            let json = serde_json::json!({"auths": {"h.io": {"auth": entry}}}).to_string();
+            for format in [Format::Containers, Format::Docker, Format::DockerLegacy] {
+                drop(AuthFile::parse(&bytes, format));
+                drop(look_up(&json, format, "h.io/x"));
+            }
+        }
+
+        #[test]
+        fn every_pair_is_found_again(user in "[^:]{0,20}", password in "[^\0]{0,20}") {
+            use base64::engine::general_purpose::STANDARD;
+            let auth = STANDARD.encode(format!("{user}:{password}"));
+            let json = serde_json::json!({"auths": {"h.io": {"auth": auth}}}).to_string();
+            proptest::prop_assert_eq!(look_up(&json, Format::Containers, "h.io/x"), Ok(basic(&user, &password)));
+        }
+    }
 }

@@ -207,4 +207,17 @@ mod tests {
             assert_eq!(is_loopback(host), expected, "{host}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_rule_panics_and_the_primary_is_always_there(prefix in "[a-z.*:/]{1,12}", location in "[a-zA-Z.:/ ]{0,12}") {
+            let text = format!("[[registry]]\nprefix='{prefix}'\nlocation='{location}'");
+            let Ok(ImageReference::Registry(reference)) = "a.io/b/c:1".parse() else { panic!() };
+            if let Ok(conf) = RegistriesConf::from_text(&text)
+                && let Ok(endpoints) = conf.endpoints(&reference)
+            {
+                proptest::prop_assert_eq!(endpoints.len(), 1);
+            }
+        }
+    }
 }

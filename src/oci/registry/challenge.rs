@@ -133,4 +133,23 @@ mod tests {
             assert_eq!(permitted_realm(realm, &server, carrying).is_ok(), permitted, "{realm} {server}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_panics(text in "[ -~\\t]{0,60}", prefix in "(Bearer |Basic )?(realm=)?") {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&format!("{prefix}{text}")) {
+                headers.append(WWW_AUTHENTICATE, value);
+            }
+            Challenge::from_headers(&headers);
+        }
+
+        #[test]
+        fn no_realm_but_https_is_permitted_to_a_server_with_https(realm in ".{0,20}(://)?.{0,40}") {
+            let server = Url::parse("https://reg.io/").unwrap();
+            if let Ok(url) = permitted_realm(&realm, &server, Carrying::Credentials) {
+                proptest::prop_assert_eq!(url.scheme(), "https");
+            }
+        }
+    }
 }

@@ -45,4 +45,14 @@ mod tests {
             assert_eq!(is_rest(value, 5, 10), expected, "{value:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_a_server_should_say_is_understood(first in 0_u64..u64::MAX, more in 1_u64..1 << 40, text in ".{0,40}") {
+            let size = first.saturating_add(more);
+            let value = format!("bytes {first}-{}/{size}", size - 1);
+            proptest::prop_assert!(is_rest(Some(&value), first, size));
+            proptest::prop_assert!(!is_rest(Some(&text), first, size));
+        }
+    }
 }

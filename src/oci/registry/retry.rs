@@ -209,4 +209,13 @@ mod tests {
         let (waited, error) = waits(|_| Failure::Final(network()));
         assert_eq!((waited.len(), error.as_str()), (0, "x: reset"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_retry_after_panics(text in ".{0,40}", seconds: u32) {
+            parse_retry_after(&text, SystemTime::UNIX_EPOCH);
+            let expected = Some(Duration::from_secs(seconds.into()));
+            proptest::prop_assert_eq!(parse_retry_after(&seconds.to_string(), SystemTime::UNIX_EPOCH), expected);
+        }
+    }
 }

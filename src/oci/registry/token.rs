@@ -4,6 +4,8 @@
 //! another scope than the repository's, and it hides status and `Retry-After` of an answer that is no token:
 //! then the request is ours.
 
+use std::time::Duration;
+
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 use oci_client::token_cache::RegistryToken;
@@ -22,6 +24,9 @@ use crate::oci::{Error, Result};
 
 /// More than any token; registries' tokens have some kilobytes.
 const ANSWER_LIMIT: u64 = 1 << 20;
+
+/// For the whole exchange by oci-client, which reads an answer of any size.
+const LIBRARY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes tokens for one server.
 #[derive(Default)]
@@ -82,7 +87,7 @@ impl Exchange {
             let token = client?.auth(&reference, auth, RegistryOperation::Pull).await?;
             Ok::<_, oci_client::errors::OciDistributionError>(token)
         };
-        match tokio::time::timeout(transport.timeouts.response, asking).await {
+        match tokio::time::timeout(LIBRARY_TIMEOUT.min(transport.timeouts.response), asking).await {
             Ok(Ok(token)) => token,
             Ok(Err(error)) => {
                 tracing::debug!("oci-client got no token from {}: {error}", transport.host);
