@@ -105,7 +105,7 @@ fn a_life_of_deployments_in_words() {
     assert_shown!(run("deploy oci:os:stable --karg quiet"), @"
     Pulled 3 of 3 layers (61.48 KiB fetched; 132.20 KiB in 44 files new, 0 B shared)
     Made deployment 1 from oci:/srv/os:stable, version 1
-    It is first in boot order; `reroot rollback` makes the one before first again
+    It is first in boot order
     ");
     assert_shown!(run("upgrade --check"), @"No update: deployment 1 is oci:/srv/os:stable, version 1");
     sandbox.release("v2");
@@ -119,7 +119,7 @@ fn a_life_of_deployments_in_words() {
     assert_shown!(run("upgrade"), @"
     Pulled 1 of 3 layers (6.60 KiB fetched; 1.78 KiB in 7 files new, 10.85 KiB shared)
     Made deployment 2 from oci:/srv/os:stable, version 2
-    It is first in boot order; `reroot rollback` makes the one before first again
+    It is first in boot order
     ");
     assert_shown!(run("upgrade --unchanged-exit-77"), @"
     No change: deployment 2 is oci:/srv/os:stable, version 2 already
@@ -180,7 +180,7 @@ fn a_life_of_deployments_in_words() {
     assert_shown!(run("switch oci:os:v3"), @"
     Pulled 2 of 3 layers (47.41 KiB fetched; 88.41 KiB in 6 files new, 12.65 KiB shared)
     Made deployment 3 from oci:/srv/os:v3, version 3
-    It is first in boot order; `reroot rollback` makes the one before first again
+    It is first in boot order
     ");
     assert_shown!(run("pin 2"), @"Changed deployment 2: pinned");
     assert_shown!(run("undeploy 2"), @"
