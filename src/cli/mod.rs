@@ -3,6 +3,8 @@
 //! stdout holds the result and nothing else; progress, warnings and errors go to stderr. Decides nothing: every
 //! file in [`cmd`] calls one operation of [`crate::ops`] and shows its report.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "help texts write `[:TAG]` and mean no link")]
+
 mod args;
 mod cmd;
 mod error;

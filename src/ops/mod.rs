@@ -5,7 +5,7 @@
 //!
 //! | verb | locks |
 //! |---|---|
-//! | [`status`], [`diff()`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`status()`], [`diff()`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |

@@ -11,7 +11,7 @@ use crate::digest::ObjectId;
 use crate::fsx;
 
 impl Repo {
-    /// Opens an object's content for reading. It is not verified: see [`Repo::check_object`].
+    /// Opens an object's content for reading. It is not verified: see [`Repo::fsck`].
     pub fn open_object(&self, id: &ObjectId) -> Result<File> {
         self.open_object_file(id).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::NotFound { object: format!("object {id}") },

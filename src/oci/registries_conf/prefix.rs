@@ -1,4 +1,4 @@
-//! Does the prefix of a rule apply to a name (containers-registries.conf(5), "Choosing a [[registry]] TOML
+//! Does the prefix of a rule apply to a name (containers-registries.conf(5), "Choosing a `[[registry]]` TOML
 //! table")?
 
 /// The length of the part of `name` (`host/repository[:tag][@digest]`) that `prefix` stands for. A prefix ends
