@@ -7,7 +7,7 @@ stores are moved aside between runs and not deleted, because ext4 is slow to reu
 BENCH_RUNS=N      counted runs of each job (default 3)
 BENCH_ROOTFS=DIR  directory with v1.tar and v2.tar to use instead of building them
 """
-import json, os, platform, re, resource, shutil, signal, socket, statistics, subprocess, sys, time, urllib.request
+import json, os, platform, re, resource, signal, socket, statistics, subprocess, sys, time, urllib.request
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 WORK = os.path.join(TOP, "target/bench")
@@ -138,8 +138,7 @@ class Places:
 
     def __init__(self):
         self.count = 0
-        self.aside = os.path.join(WORK, "aside")
-        shutil.rmtree(self.aside, ignore_errors=True)
+        self.aside = os.path.join(WORK, f"aside-{os.getpid()}")
         os.makedirs(self.aside)
 
     def new(self):
