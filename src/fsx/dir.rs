@@ -58,9 +58,18 @@ pub fn reopen(dir: &Dir) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
 }
 
-/// The names in a directory with their types, sorted by name.
-pub fn list_dir(dir: &Dir) -> io::Result<Vec<(Vec<u8>, FileType)>> {
-    let mut names = Vec::new();
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub name: Vec<u8>,
+    pub kind: FileType,
+    /// For a mount point the inode below it.
+    pub inode: u64,
+}
+
+/// What is in a directory, sorted by name.
+pub fn list_dir(dir: &Dir) -> io::Result<Vec<Listed>> {
+    let mut list = Vec::new();
     for entry in rustix::fs::Dir::new(reopen(dir)?)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -74,10 +83,10 @@ pub fn list_dir(dir: &Dir) -> io::Result<Vec<(Vec<u8>, FileType)>> {
             }
             kind => kind,
         };
-        names.push((name.to_vec(), kind));
+        list.push(Listed { name: name.to_vec(), kind, inode: entry.ino() });
     }
-    names.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(names)
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(list)
 }
 
 /// Reads a regular file directly below `dir`, without following a link, up to `limit` bytes; `None` when it is

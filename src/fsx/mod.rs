@@ -16,7 +16,8 @@ pub mod xattr;
 pub use cap_std::fs::Dir;
 pub use copy::copy_contents;
 pub use dir::{
-    FileType, ensure_dir, list_dir, open_dir, open_file, open_subdir, read_limited, reopen, subdir_optional,
+    FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_subdir, read_limited, reopen,
+    subdir_optional,
 };
 pub use durable::{remove_file, rename, rename_noreplace, sync_dir, sync_filesystem, write_atomic};
 pub use meta::{set_owner_and_mode, set_times};

@@ -1,7 +1,8 @@
 //! Extended attributes of open files.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -43,6 +44,23 @@ pub fn read(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
 /// Sets one extended attribute of an open file.
 pub fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::fsetxattr(file, name, value, rustix::fs::XattrFlags::empty())?)
+}
+
+/// Sets extended attributes of `name` in `dir`, which may be a symbolic link or a device: through the descriptor's
+/// name in `/proc`, since there is no such call for a descriptor and a name.
+pub fn set_at<'a>(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> io::Result<()> {
+    let mut path = None;
+    for (attribute, value) in pairs {
+        let path = path.get_or_insert_with(|| {
+            [format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), name.to_bytes()].concat()
+        });
+        rustix::fs::lsetxattr(&path[..], attribute, value, rustix::fs::XattrFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// Longer than nearly all lists and values.

@@ -111,8 +111,8 @@ impl HostPath {
         };
         let names = fsx::list_dir(&dir)?
             .into_iter()
-            .filter(|(_, kind)| matches!(kind, FileType::RegularFile | FileType::Symlink))
-            .filter_map(|(name, _)| String::from_utf8(name).ok())
+            .filter(|entry| matches!(entry.kind, FileType::RegularFile | FileType::Symlink))
+            .filter_map(|entry| String::from_utf8(entry.name).ok())
             .filter(|name| !name.starts_with('.') && suffixes.iter().any(|s| name.ends_with(s)))
             .collect();
         Ok(Some(names))

@@ -82,7 +82,7 @@ impl Filler<'_> {
         crashpoint!("var.complete").map_err(self.error("filling"))?;
         let move_up = || {
             let from = fsx::open_subdir(var, COMPLETE)?;
-            for (name, _) in fsx::list_dir(&from)? {
+            for fsx::Listed { name, .. } in fsx::list_dir(&from)? {
                 // A name that is taken was moved before, or is newer than the image.
                 rename_bytes(&from, var, &name)?;
                 crashpoint!("var.moved")?;
@@ -118,7 +118,7 @@ impl Filler<'_> {
     fn is_empty(&self, var: &Dir) -> Result<bool> {
         let names = fsx::list_dir(var).map_err(self.error("listing"))?;
         let counts = |name: &[u8]| name != b"lost+found" && name != INCOMPLETE.as_bytes();
-        Ok(!names.iter().any(|(name, _)| counts(name)))
+        Ok(!names.iter().any(|entry| counts(&entry.name)))
     }
 
     fn is_mount(&self, var: &Dir) -> Result<bool> {
@@ -205,7 +205,7 @@ mod tests {
         let names = fsx::list_dir(&var)
             .unwrap()
             .into_iter()
-            .map(|(name, _)| std::ffi::OsStr::from_bytes(&name).to_string_lossy().into_owned());
+            .map(|entry| std::ffi::OsStr::from_bytes(&entry.name).to_string_lossy().into_owned());
         (outcome, names.collect())
     }
 

@@ -1,21 +1,23 @@
 //! Making a directory tree from entries: hardlinks for files, everything else made new.
 //!
-//! Three passes over sorted entries: directories from the top down, then files and links on all cores, then
-//! the directories' metadata (a directory's time changes with every name made in it). Nothing is synced: the
-//! caller syncs the file system before the directory gets the name that makes it count.
+//! Two passes over sorted entries, each on all cores: first everything is made, then the directories get their
+//! metadata (a directory's time changes with every name made in it). Nothing is synced: the caller syncs the file
+//! system before the directory gets the name that makes it count.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode as FileMode, OFlags, Uid};
 use rustix::io::Errno;
 
+use super::parallel::in_batches;
+use super::place::{Missing, Place, make_directory};
 use super::write::{apply_meta, user_mode};
-use super::{Error, Meta, Mode, Mtime, Node, Repo, Result, TreeEntry, layout};
+use super::{Error, Meta, Mode, Node, Repo, Result, TreeEntry, layout};
 use crate::digest::ObjectId;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
@@ -64,8 +66,8 @@ pub struct CheckoutStats {
     pub left_out: u64,
 }
 
-/// Entries handed to a thread at a time.
-const BATCH: usize = 256;
+/// Entries handed to a thread at a time: so many that threads seldom meet in one directory, whose lock they share.
+const BATCH: usize = 1024;
 
 impl Repo {
     /// Makes the subtree below `top` inside the existing directory `dest`. `entries` are sorted and contain
@@ -80,9 +82,9 @@ impl Repo {
         let checkout =
             Checkout { repo: self, top, dest, options, counts: Counts::default(), relinking: Mutex::new(()) };
         let wanted: Vec<&TreeEntry> = entries.iter().filter(|e| options.wants(top, &e.path)).collect();
-        checkout.make_directories(&wanted)?;
-        checkout.make_files(&wanted)?;
-        checkout.finish_directories(&wanted)?;
+        checkout.each(&wanted, Missing::IsMade, Checkout::make)?;
+        let directories: Vec<&TreeEntry> = wanted.into_iter().filter(|e| e.node.is_directory()).collect();
+        checkout.each(&directories, Missing::Fails, Checkout::finish)?;
         Ok(checkout.counts.stats())
     }
 }
@@ -125,58 +127,41 @@ fn add(count: &AtomicU64, n: u64) {
 }
 
 impl Checkout<'_> {
-    fn make_directories(&self, entries: &[&TreeEntry]) -> Result<()> {
-        let mut place = Place::new(self);
-        for entry in entries.iter().filter(|e| e.node.is_directory() && e.path != *self.top) {
-            let make =
-                |parent: &OwnedFd, name: &CString| Ok(rustix::fs::mkdirat(parent, name, FileMode::RWXU)?);
-            place.at(&entry.path, make).map_err(Error::io(format!("making directory {}", entry.path)))?;
-            add(&self.counts.directories, 1);
-        }
-        Ok(())
-    }
-
-    fn make_files(&self, entries: &[&TreeEntry]) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<()> {
-            let mut place = Place::new(self);
-            loop {
-                let start = next.fetch_add(BATCH, Ordering::Relaxed);
-                let Some(rest) = entries.get(start..) else { return Ok(()) };
-                for entry in rest.iter().take(BATCH).filter(|e| !e.node.is_directory()) {
-                    let made = place.at(&entry.path, |parent, name| self.make(entry, parent, name));
-                    made.map_err(|error| {
-                        next.store(usize::MAX - BATCH, Ordering::Relaxed);
-                        Error::Io { context: format!("checking out {}", entry.path), source: error }
-                    })?;
-                }
+    /// Calls `act` with every entry, its open parent directory and its name in it.
+    fn each(
+        &self,
+        entries: &[&TreeEntry],
+        missing: Missing,
+        act: impl Fn(&Self, &TreeEntry, BorrowedFd<'_>, &CString) -> io::Result<()> + Sync,
+    ) -> Result<()> {
+        let start = || Place::new(self.top, self.dest, missing);
+        in_batches(entries, BATCH, start, |place, batch| {
+            for entry in batch {
+                let done = place.at(&entry.path, |parent, name| act(self, entry, parent, name));
+                done.map_err(|source| Error::Io { context: format!("checking out {}", entry.path), source })?;
             }
-        };
-        let threads =
-            std::thread::available_parallelism().map_or(1, usize::from).min(entries.len() / BATCH + 1);
-        std::thread::scope(|scope| {
-            // A machine that has no more threads to give gets the work done by fewer.
-            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
-            let mut result = work();
-            for other in others {
-                result = result.and(other.join().expect("a checkout thread does not panic"));
-            }
-            result
+            Ok(())
         })
     }
 
-    fn make(&self, entry: &TreeEntry, parent: &OwnedFd, name: &CString) -> io::Result<()> {
+    fn make(&self, entry: &TreeEntry, parent: BorrowedFd<'_>, name: &CString) -> io::Result<()> {
         let device = |kind, major, minor| {
             if self.repo.mode == Mode::BareUser {
                 add(&self.counts.left_out, 1);
                 return Ok(());
             }
             rustix::fs::mknodat(parent, name, kind, FileMode::empty(), rustix::fs::makedev(major, minor))?;
-            self.finish_special(entry, parent, name)
+            add(&self.counts.made, 1);
+            self.finish(entry, parent, name)
         };
         match &entry.node {
-            Node::Directory => Ok(()),
+            Node::Directory => {
+                if entry.path != *self.top {
+                    make_directory(parent, name)?;
+                    add(&self.counts.directories, 1);
+                }
+                Ok(())
+            }
             Node::File { object, size } => self.make_file(entry, object, *size, parent, name),
             Node::Empty => {
                 let file = create(parent, name)?;
@@ -186,52 +171,37 @@ impl Checkout<'_> {
             }
             Node::Symlink { target } => {
                 rustix::fs::symlinkat(&**target, parent, name)?;
-                if self.repo.mode == Mode::Bare {
-                    let (uid, gid) = (Uid::from_raw(entry.meta.uid), Gid::from_raw(entry.meta.gid));
-                    rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-                    self.set_link_xattrs(&entry.meta, parent, name)?;
-                }
                 add(&self.counts.made, 1);
-                fsx::set_times(parent, name, entry.mtime.seconds, entry.mtime.nanoseconds)
+                self.finish(entry, parent, name)
             }
             Node::CharDevice { major, minor } => device(FileType::CharacterDevice, *major, *minor),
             Node::BlockDevice { major, minor } => device(FileType::BlockDevice, *major, *minor),
             Node::Fifo => {
                 rustix::fs::mknodat(parent, name, FileType::Fifo, FileMode::RUSR | FileMode::WUSR, 0)?;
-                self.finish_special(entry, parent, name)
+                add(&self.counts.made, 1);
+                self.finish(entry, parent, name)
             }
         }
     }
 
-    /// Owner, mode, xattrs and time of an inode that must not be opened.
-    fn finish_special(&self, entry: &TreeEntry, parent: &OwnedFd, name: &CString) -> io::Result<()> {
-        if self.repo.mode == Mode::Bare {
-            let (uid, gid) = (Uid::from_raw(entry.meta.uid), Gid::from_raw(entry.meta.gid));
-            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-            rustix::fs::chmodat(
-                parent,
-                name,
-                FileMode::from_raw_mode(entry.meta.mode.into()),
-                AtFlags::empty(),
-            )?;
-            self.set_link_xattrs(&entry.meta, parent, name)?;
+    /// Owner, mode, xattrs and time of a directory, a symbolic link or an inode that must not be opened.
+    fn finish(&self, entry: &TreeEntry, parent: BorrowedFd<'_>, name: &CString) -> io::Result<()> {
+        let Meta { mode, uid, gid, xattrs } = &entry.meta;
+        let (is_directory, is_link) = (entry.node.is_directory(), matches!(entry.node, Node::Symlink { .. }));
+        let chmod = |mode| rustix::fs::chmodat(parent, name, FileMode::from_raw_mode(mode), AtFlags::empty());
+        match self.repo.mode {
+            Mode::Bare => {
+                let (uid, gid) = (Uid::from_raw(*uid), Gid::from_raw(*gid));
+                rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+                if !is_link {
+                    chmod((*mode).into())?;
+                }
+                fsx::xattr::set_at(parent, name, xattrs.iter())?;
+            }
+            Mode::BareUser if is_directory => chmod(user_mode(*mode) | 0o700)?,
+            Mode::BareUser => {}
         }
-        add(&self.counts.made, 1);
         fsx::set_times(parent, name, entry.mtime.seconds, entry.mtime.nanoseconds)
-    }
-
-    /// Xattrs of something that cannot be opened for writing: through its parent's descriptor in /proc.
-    fn set_link_xattrs(&self, meta: &Meta, parent: &OwnedFd, name: &CString) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
-        if meta.xattrs.is_empty() {
-            return Ok(());
-        }
-        let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
-        path.extend(name.as_bytes());
-        for (attribute, value) in meta.xattrs.iter() {
-            rustix::fs::lsetxattr(&*path, attribute, value, rustix::fs::XattrFlags::empty())?;
-        }
-        Ok(())
     }
 
     fn make_file(
@@ -239,7 +209,7 @@ impl Checkout<'_> {
         entry: &TreeEntry,
         object: &ObjectId,
         size: u64,
-        parent: &OwnedFd,
+        parent: BorrowedFd<'_>,
         name: &CString,
     ) -> io::Result<()> {
         let copy = match self.options.files {
@@ -271,100 +241,13 @@ impl Checkout<'_> {
         }
     }
 
-    fn link(&self, object: &ObjectId, parent: &OwnedFd, name: &CString) -> rustix::io::Result<()> {
+    fn link(&self, object: &ObjectId, parent: BorrowedFd<'_>, name: &CString) -> rustix::io::Result<()> {
         let dir = self.repo.objects.of(object);
         rustix::fs::linkat(dir, layout::object_name(object), parent, name, AtFlags::empty())
     }
-
-    fn finish_directories(&self, entries: &[&TreeEntry]) -> Result<()> {
-        for entry in entries.iter().rev().filter(|e| e.node.is_directory()) {
-            self.finish_directory(entry).map_err(Error::io(format!("finishing directory {}", entry.path)))?;
-        }
-        Ok(())
-    }
-
-    fn finish_directory(&self, entry: &TreeEntry) -> io::Result<()> {
-        let path = match self.top.strip_from(&entry.path) {
-            b"" => &b"."[..],
-            path => path,
-        };
-        let Mtime { seconds, nanoseconds } = entry.mtime;
-        if self.repo.mode == Mode::Bare {
-            let (uid, gid) = (Uid::from_raw(entry.meta.uid), Gid::from_raw(entry.meta.gid));
-            rustix::fs::chownat(self.dest, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-            if !entry.meta.xattrs.is_empty() {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let directory = rustix::fs::openat(self.dest, path, flags, FileMode::empty())?;
-                for (name, value) in entry.meta.xattrs.iter() {
-                    fsx::xattr::set(&directory, name, value)?;
-                }
-            }
-        }
-        let mode = match self.repo.mode {
-            Mode::Bare => u32::from(entry.meta.mode),
-            Mode::BareUser => user_mode(entry.meta.mode) | 0o700,
-        };
-        rustix::fs::chmodat(self.dest, path, FileMode::from_raw_mode(mode), AtFlags::empty())?;
-        let path = CString::new(path)?;
-        fsx::set_times(self.dest, &path, seconds, nanoseconds)
-    }
 }
 
-/// The directory in which the last entry was made. Entries are sorted, so the next one is near it.
-struct Place<'a> {
-    checkout: &'a Checkout<'a>,
-    /// The open directories from `dest` down with their relative paths.
-    stack: Vec<(Vec<u8>, OwnedFd)>,
-}
-
-impl<'a> Place<'a> {
-    fn new(checkout: &'a Checkout<'a>) -> Self {
-        Self { checkout, stack: Vec::new() }
-    }
-
-    /// Calls `act` with the open parent of a path and the path's last component.
-    fn at<T>(
-        &mut self,
-        path: &ImagePath,
-        act: impl FnOnce(&OwnedFd, &CString) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let relative = self.checkout.top.strip_from(path);
-        let (parent, name) = match relative.iter().rposition(|b| *b == b'/') {
-            Some(slash) => (&relative[..slash], &relative[slash + 1..]),
-            None => (&b""[..], relative),
-        };
-        let name = CString::new(name)?;
-        act(self.open(parent)?, &name)
-    }
-
-    fn open(&mut self, directory: &[u8]) -> io::Result<&OwnedFd> {
-        let holds = |open: &[u8]| {
-            open.is_empty()
-                || (directory.starts_with(open) && matches!(directory.get(open.len()), None | Some(b'/')))
-        };
-        while self.stack.last().is_some_and(|(open, _)| !holds(open)) {
-            self.stack.pop();
-        }
-        if self.stack.is_empty() {
-            self.stack.push((Vec::new(), fsx::reopen(self.checkout.dest)?));
-        }
-        loop {
-            let (open, fd) = self.stack.last().expect("dest is never popped");
-            if open.len() == directory.len() {
-                break;
-            }
-            let start = if open.is_empty() { 0 } else { open.len() + 1 };
-            let end =
-                directory[start..].iter().position(|b| *b == b'/').map_or(directory.len(), |i| start + i);
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let child = rustix::fs::openat(fd, &directory[start..end], flags, FileMode::empty())?;
-            self.stack.push((directory[..end].to_vec(), child));
-        }
-        Ok(&self.stack.last().expect("dest is never popped").1)
-    }
-}
-
-fn create(parent: &OwnedFd, name: &CString) -> io::Result<File> {
+fn create(parent: BorrowedFd<'_>, name: &CString) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(parent, name, flags, FileMode::RUSR | FileMode::WUSR)?.into())
 }

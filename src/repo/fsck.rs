@@ -7,18 +7,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::gc::object_of;
 use super::layout;
 use super::object::{META_XATTR, ObjectHasher, decode_meta};
+use super::parallel::in_batches;
 use super::{Change, Error, Meta, Mode, Node, Repo, Result, Xattrs};
 use crate::digest::{ObjectId, Sha256, TreeId};
 use crate::fsx;
+
+/// Objects that are opened before the first of them is read.
+const READ_AHEAD: usize = 32;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -130,67 +135,57 @@ impl Repo {
         Ok(expected)
     }
 
-    /// Reads every object on all cores. Returns those that are there, and those that do not match their name.
+    /// Reads every object on all cores, in the order of their inodes, which is about the order on the disk.
+    /// Returns those that are there, and those that do not match their name.
     fn check_objects(&self, report: &mut FsckReport) -> Result<(HashSet<ObjectId>, Vec<ObjectId>)> {
-        let next = AtomicUsize::new(0);
-        let (objects, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let found = Mutex::new((HashSet::new(), Vec::new()));
-        let work = || -> Result<()> {
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                let fan = next.fetch_add(1, Ordering::Relaxed);
-                if fan > 255 {
-                    return Ok(());
-                }
-                let (mut present, mut damaged) = (Vec::new(), Vec::new());
-                for id in self.objects_of_fan(fan as u8)? {
-                    present.push(id);
-                    objects.fetch_add(1, Ordering::Relaxed);
-                    match self.object_matches(&id, &mut buffer) {
-                        Ok((true, size)) => drop(bytes.fetch_add(size, Ordering::Relaxed)),
-                        Ok((false, _)) => damaged.push(id),
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        // A disk that cannot read a sector says EIO: that is damage, not the end of the check.
-                        Err(_) => damaged.push(id),
+        let objects = self.objects_by_inode()?;
+        let (bytes, damaged) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+        let buffer = || vec![0; 256 << 10];
+        in_batches(&objects, READ_AHEAD, buffer, |buffer, batch| {
+            // The kernel fetches the next ones while one is hashed.
+            let open: Vec<_> = batch.iter().map(|(_, id)| self.open_ahead(id)).collect();
+            for ((_, id), file) in batch.iter().zip(open) {
+                match file.and_then(|file| self.object_matches(id, file, buffer)) {
+                    Ok((true, size)) => drop(bytes.fetch_add(size, Ordering::Relaxed)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    // A disk that cannot read a sector says EIO: that is damage, not the end of the check.
+                    Ok((false, _)) | Err(_) => {
+                        damaged.lock().unwrap_or_else(PoisonError::into_inner).push(*id);
                     }
                 }
-                let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                found.0.extend(present);
-                found.1.extend(damaged);
             }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-        std::thread::scope(|scope| {
-            // A machine that has no more threads to give gets the work done by fewer.
-            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
-            let mut result = work();
-            for other in others {
-                result = result.and(other.join().expect("a checking thread does not panic"));
-            }
-            result
+            Ok(())
         })?;
-        report.objects = objects.into_inner();
+        report.objects = objects.len() as u64;
         report.object_bytes = bytes.into_inner();
-        Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        let present = objects.into_iter().map(|(_, id)| id).collect();
+        Ok((present, damaged.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    fn objects_of_fan(&self, fan: u8) -> Result<Vec<ObjectId>> {
-        let dir = self.objects.of(&ObjectId([fan; 32]));
-        let names = fsx::list_dir(dir)
-            .map_err(Error::io(format!("listing repo/objects/{}", layout::fan_name(fan))))?;
-        Ok(names
-            .into_iter()
-            .filter_map(|(name, _)| {
+    fn objects_by_inode(&self) -> Result<Vec<(u64, ObjectId)>> {
+        let mut objects = Vec::new();
+        for (fan, dir) in self.objects.iter() {
+            let names = fsx::list_dir(dir)
+                .map_err(Error::io(format!("listing repo/objects/{}", layout::fan_name(fan))))?;
+            objects.extend(names.into_iter().filter_map(|entry| {
                 let mut id = [fan; 32];
-                hex::decode_to_slice(&name, &mut id[1..]).ok().map(|()| ObjectId(id))
-            })
-            .collect())
+                hex::decode_to_slice(&entry.name, &mut id[1..]).ok()?;
+                Some((entry.inode, ObjectId(id)))
+            }));
+        }
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
+    fn open_ahead(&self, id: &ObjectId) -> io::Result<File> {
+        let file = self.open_object_file(id)?;
+        // Advice: a file system that does not take it reads later.
+        let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(1 << 20), rustix::fs::Advice::WillNeed);
+        Ok(file)
     }
 
     /// Hashes an object with its inode's metadata; gives the size as well.
-    fn object_matches(&self, id: &ObjectId, buffer: &mut [u8]) -> io::Result<(bool, u64)> {
-        let mut file = self.open_object_file(id)?;
+    fn object_matches(&self, id: &ObjectId, mut file: File, buffer: &mut [u8]) -> io::Result<(bool, u64)> {
         let Some(meta) = self.inode_meta(&file)? else { return Ok((false, 0)) };
         let size = rustix::fs::fstat(&file)?.st_size as u64;
         Ok((hash_file(&mut file, &meta, size, buffer)? == *id, size))

@@ -92,7 +92,7 @@ impl Repo {
     fn sweep_leftovers(&self) -> Result<()> {
         let staging = self.subdir(STAGING)?;
         let sweep = || -> std::io::Result<()> {
-            for (name, _) in fsx::list_dir(&staging)? {
+            for fsx::Listed { name, .. } in fsx::list_dir(&staging)? {
                 fsx::remove_tree(&staging, &String::from_utf8_lossy(&name))?;
             }
             Ok(())
@@ -101,7 +101,7 @@ impl Repo {
         for directory in [IMAGES, TREES, LAYERS, REFS] {
             let dir = self.subdir(directory)?;
             let sweep = || -> std::io::Result<()> {
-                for (name, _) in fsx::list_dir(&dir)? {
+                for fsx::Listed { name, .. } in fsx::list_dir(&dir)? {
                     if name.starts_with(b".tmp-") {
                         fsx::remove_file(&dir, &String::from_utf8_lossy(&name))?;
                     }
@@ -164,7 +164,7 @@ pub(super) fn object_of(node: &Node) -> Option<ObjectId> {
 
 fn sweep_objects(fan: u8, dir: &Dir, keep: &HashSet<ObjectId>, run: GcRun) -> std::io::Result<(u64, u64)> {
     let (mut objects, mut bytes) = (0, 0);
-    for (name, _) in fsx::list_dir(dir)? {
+    for fsx::Listed { name, .. } in fsx::list_dir(dir)? {
         let mut id = [fan; 32];
         let is_object = hex::decode_to_slice(&name, &mut id[1..]).is_ok();
         if is_object && keep.contains(&ObjectId(id)) {

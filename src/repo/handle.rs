@@ -260,7 +260,7 @@ impl Repo {
             .map_err(Error::io(format!("listing repo/{directory}")))?;
         Ok(list
             .into_iter()
-            .filter_map(|(name, _)| String::from_utf8(name).ok())
+            .filter_map(|entry| String::from_utf8(entry.name).ok())
             .filter(|name| !name.starts_with('.'))
             .collect())
     }

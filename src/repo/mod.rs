@@ -12,6 +12,8 @@ mod handle;
 mod image;
 mod layout;
 mod object;
+mod parallel;
+mod place;
 mod read;
 mod repair;
 mod transaction;

@@ -101,7 +101,7 @@ impl Repo {
         let allowed = space.available_bytes.saturating_sub(reserve);
         let open = || -> std::io::Result<(String, Vec<Dir>)> {
             let all = fsx::open_subdir(&self.dir, STAGING)?;
-            for (left, _) in fsx::list_dir(&all)? {
+            for fsx::Listed { name: left, .. } in fsx::list_dir(&all)? {
                 let left = String::from_utf8_lossy(&left).into_owned();
                 if left.split('.').next() != Some(&boot) {
                     fsx::remove_tree(&all, &left)?;
@@ -338,7 +338,7 @@ impl<'r> Transaction<'r> {
         let listed = fsx::list_dir(self.repo.objects.of(id))
             .map_err(Error::io(format!("listing repo/objects/{}", layout::fan_name(fan))))?;
         let mut objects = HashMap::with_capacity(listed.len() * 2);
-        for (name, _) in listed {
+        for fsx::Listed { name, .. } in listed {
             let mut bytes = [fan; 32];
             if hex::decode_to_slice(&name, &mut bytes[1..]).is_ok() {
                 objects.insert(ObjectId(bytes), Known::Complete);

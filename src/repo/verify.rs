@@ -2,11 +2,15 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::checkout::CheckoutOptions;
 use super::fsck::hash_file;
+use super::parallel::in_batches;
+use super::place::{Missing, Place};
 use super::{Mode, Node, Repo, TreeEntry};
 use crate::fsx::Dir;
 use crate::names::ImagePath;
@@ -30,36 +34,42 @@ impl Repo {
         dest: &Dir,
         options: &CheckoutOptions,
     ) -> Vec<Mismatch> {
-        let mut buffer = vec![0; 256 << 10];
-        let mut mismatches = Vec::new();
-        for entry in entries.iter().filter(|e| options.wants(top, &e.path)) {
-            let reason = match self.compare(entry, top, dest, &mut buffer) {
-                Ok(None) => continue,
-                Ok(Some(reason)) => reason,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "missing".into(),
-                Err(error) => error.to_string(),
-            };
-            mismatches.push(Mismatch { path: entry.path.clone(), reason });
-        }
+        let wanted: Vec<&TreeEntry> = entries.iter().filter(|e| options.wants(top, &e.path)).collect();
+        let mismatches = Mutex::new(Vec::new());
+        let start = || (Place::new(top, dest, Missing::Fails), vec![0; 256 << 10]);
+        let compared = in_batches(&wanted, 1024, start, |(place, buffer), batch| {
+            for entry in batch {
+                let compared =
+                    place.at(&entry.path, |parent, name| self.compare(entry, parent, name, buffer));
+                let reason = match compared {
+                    Ok(None) => continue,
+                    Ok(Some(reason)) => reason,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => "missing".into(),
+                    Err(error) => error.to_string(),
+                };
+                let mut mismatches = mismatches.lock().unwrap_or_else(PoisonError::into_inner);
+                mismatches.push(Mismatch { path: entry.path.clone(), reason });
+            }
+            Ok(())
+        });
+        compared.expect("comparing gives mismatches and no errors");
+        let mut mismatches = mismatches.into_inner().unwrap_or_else(PoisonError::into_inner);
+        mismatches.sort_by(|a, b| a.path.cmp(&b.path));
         mismatches
     }
 
     fn compare(
         &self,
         entry: &TreeEntry,
-        top: &ImagePath,
-        dest: &Dir,
+        parent: BorrowedFd<'_>,
+        name: &CString,
         buffer: &mut [u8],
     ) -> io::Result<Option<String>> {
-        let path = CString::new(match top.strip_from(&entry.path) {
-            b"" => b".",
-            path => path,
-        })?;
         let device = matches!(entry.node, Node::CharDevice { .. } | Node::BlockDevice { .. });
         if device && self.mode == Mode::BareUser {
             return Ok(None);
         }
-        let stat = rustix::fs::statat(dest, &path, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) != file_type(&entry.node) {
             return Ok(Some("of another type".into()));
         }
@@ -74,14 +84,14 @@ impl Repo {
                     return Ok(Some(format!("{} bytes long, expected {size}", stat.st_size)));
                 }
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let mut file = rustix::fs::openat(dest, &path, flags, FileMode::empty())?.into();
+                let mut file = rustix::fs::openat(parent, name, flags, FileMode::empty())?.into();
                 if hash_file(&mut file, &entry.meta, *size, buffer)? != *object {
                     return Ok(Some("its content changed".into()));
                 }
             }
             Node::Empty if stat.st_size != 0 => return Ok(Some("not empty".into())),
             Node::Symlink { target } => {
-                let found = rustix::fs::readlinkat(dest, &path, Vec::new())?;
+                let found = rustix::fs::readlinkat(parent, name, Vec::new())?;
                 if found.as_bytes() != &**target {
                     return Ok(Some("points elsewhere".into()));
                 }

@@ -181,7 +181,7 @@ impl<'a> LockedSysroot<'a> {
 
 /// Removes the `.tmp-` names directly in a directory.
 fn sweep_scratch(dir: &Dir) -> std::io::Result<()> {
-    for (name, _) in fsx::list_dir(dir)? {
+    for fsx::Listed { name, .. } in fsx::list_dir(dir)? {
         match str::from_utf8(&name) {
             Ok(name) if name.starts_with(".tmp-") => fsx::remove_tree(dir, name)?,
             _ => {}

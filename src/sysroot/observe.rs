@@ -102,7 +102,7 @@ pub(super) fn observe(sysroot: &Sysroot) -> Result<Observed> {
     let mut observed = Observed::default();
     read_counters(sysroot, &mut observed)?;
     let names = fsx::list_dir(sysroot.deploy()).map_err(Error::io("listing /reroot/deploy"))?;
-    for (name, kind) in names {
+    for fsx::Listed { name, kind, .. } in names {
         match str::from_utf8(&name).ok().and_then(|n| n.parse::<StaterootName>().ok()) {
             Some(name) if kind == FileType::Directory => observe_stateroot(sysroot, &name, &mut observed)?,
             _ => observed.problems.push(Problem {
@@ -141,7 +141,9 @@ fn observe_stateroot(sysroot: &Sysroot, name: &StaterootName, observed: &mut Obs
     observed.stateroots.push(name.clone());
     let path = format!("{}/{}", layout::stateroot_path(name), layout::DEPLOY);
     let mut found: BTreeMap<DeploymentId, Found> = BTreeMap::new();
-    for (file, kind) in fsx::list_dir(&stateroot.deploy).map_err(Error::io(format!("listing {path}")))? {
+    for fsx::Listed { name: file, kind, .. } in
+        fsx::list_dir(&stateroot.deploy).map_err(Error::io(format!("listing {path}")))?
+    {
         match (layout::classify(&file), kind) {
             (Name::Directory(id), FileType::Directory) => found.entry(id).or_default().directory = true,
             // Whatever it is: with something in its place, the directory is not a leftover.

@@ -21,7 +21,9 @@ pub fn load(env: &Env) -> Result<Config> {
     for directory in DIRECTORIES {
         let path = root.join(directory);
         let Some(dir) = open(&path)? else { continue };
-        for (name, kind) in fsx::list_dir(&dir).map_err(Error::io(format!("listing {}", path.display())))? {
+        for fsx::Listed { name, kind, .. } in
+            fsx::list_dir(&dir).map_err(Error::io(format!("listing {}", path.display())))?
+        {
             let Some(name) = String::from_utf8(name).ok().filter(|n| is_fragment(n)) else { continue };
             let file = path.join(&name).display().to_string();
             let text = match kind {
