@@ -10,6 +10,7 @@ pub mod names;
 pub mod oci;
 pub mod ops;
 pub mod packages;
+pub mod parallel;
 pub mod progress;
 pub mod repo;
 pub mod sysroot;

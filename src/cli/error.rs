@@ -39,6 +39,9 @@ fn hint(error: &Error) -> Option<&'static str> {
             );
         }
         Error::Oci(oci::Error::Incompatible { .. }) => return None,
+        Error::Oci(oci::Error::WrongDiffId { .. }) => {
+            return Some("the image contradicts itself; whoever made it has to build it again");
+        }
         _ => {}
     }
     match error.kind() {

@@ -1,6 +1,7 @@
 //! Making names durable: new content first, then one rename, then the directory.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::Dir;
@@ -71,10 +72,22 @@ pub fn sync_dir(dir: &Dir) -> io::Result<()> {
     Ok(rustix::fs::fsync(reopen(dir)?)?)
 }
 
-/// Writes everything of the file system that holds `dir` to disk, content and names (syncfs(2)).
-///
-/// An error means that some write was lost, and the kernel reports it once: the caller gives up what it wrote
-/// and never tries the sync again as if nothing had happened.
-pub fn sync_filesystem(dir: &Dir) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(reopen(dir)?)?)
+/// The file system that holds a directory, from before the first write on: a sync reports every write that was
+/// lost since then, also one that the kernel tried and told another process of (syncfs(2)).
+#[derive(Debug)]
+pub struct FilesystemSync(OwnedFd);
+
+impl FilesystemSync {
+    /// Called before anything is written that the sync is to cover.
+    pub fn begin(dir: &Dir) -> io::Result<Self> {
+        reopen(dir).map(Self)
+    }
+
+    /// Writes everything of the file system to disk, content and names.
+    ///
+    /// An error means that some write was lost, and the kernel reports it once: the caller gives up what it wrote
+    /// and never tries the sync again as if nothing had happened.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
+    }
 }

@@ -19,7 +19,7 @@ pub use dir::{
     FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_subdir, read_limited, reopen,
     subdir_optional,
 };
-pub use durable::{remove_file, rename, rename_noreplace, sync_dir, sync_filesystem, write_atomic};
+pub use durable::{FilesystemSync, remove_file, rename, rename_noreplace, sync_dir, write_atomic};
 pub use meta::{set_owner_and_mode, set_times};
 pub use remove::remove_tree;
 pub use rooted::{open_in_root, read_in_root};

@@ -26,6 +26,11 @@ pub enum Error {
     /// Bytes are not what their digest or size says.
     #[error("{what}: expected {expected}, found {found}")]
     Verification { what: String, expected: String, found: String },
+    /// A blob is what its digest says, and what is in it is not what the image's config says of it.
+    #[error(
+        "the tar in blob {blob} does not match the image's config: expected diff_id {expected}, found {found}"
+    )]
+    WrongDiffId { blob: Sha256, expected: Sha256, found: Sha256 },
     /// The image is not for this machine, or in a format that is not supported.
     #[error("{what}: {reason}")]
     Incompatible { what: String, reason: String },
@@ -61,11 +66,7 @@ impl Error {
 
     /// The tar inside a blob is not the one that the config names.
     pub fn wrong_diff_id(layer: &LayerDescriptor, found: Sha256) -> Self {
-        Self::Verification {
-            what: format!("the tar in blob {} does not match the image's config", layer.digest),
-            expected: format!("diff_id {}", layer.diff_id),
-            found: found.to_string(),
-        }
+        Self::WrongDiffId { blob: layer.digest, expected: layer.diff_id, found }
     }
 
     /// Out of an [`io::Error`] that may carry one of these; anything else came from `context`.

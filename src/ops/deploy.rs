@@ -14,6 +14,7 @@ use super::status::ImageStatus;
 use super::var;
 use super::{Context, Error, Result, ResultExt, Run};
 use crate::digest::TreeId;
+use crate::fsx;
 use crate::layer;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
@@ -196,14 +197,15 @@ fn publish(
         digest: image.manifest_digest,
         kernel_arguments: request.kernel_arguments.clone(),
     };
-    locked.publish(&stateroot, &record, &origin, &observed)?;
+    locked.publish(&stateroot, &record, &origin, &observed, &scratch.written)?;
     scratch.keep();
     Ok((record, path))
 }
 
 /// A checkout that is removed when what follows it fails: a full disk must not stay full.
 struct Scratch<'a> {
-    dir: crate::fsx::Dir,
+    dir: fsx::Dir,
+    written: fsx::FilesystemSync,
     locked: &'a LockedSysroot<'a>,
     stateroot: &'a Stateroot,
     id: Option<DeploymentId>,
@@ -211,8 +213,8 @@ struct Scratch<'a> {
 
 impl<'a> Scratch<'a> {
     fn new(locked: &'a LockedSysroot<'a>, stateroot: &'a Stateroot, id: DeploymentId) -> Result<Self> {
-        let dir = locked.make_scratch(stateroot, id)?;
-        Ok(Self { dir, locked, stateroot, id: Some(id) })
+        let (dir, written) = locked.make_scratch(stateroot, id)?;
+        Ok(Self { dir, written, locked, stateroot, id: Some(id) })
     }
 
     fn keep(mut self) {

@@ -86,9 +86,10 @@ impl Error {
         }
     }
 
-    /// True when bytes were not what their digest or size says.
+    /// True when bytes were not what their digest or size says: they may have been garbled on their way.
     pub fn is_wrong_digest(&self) -> bool {
         self.kind() == ErrorKind::Verification
+            && !matches!(self.cause(), Error::Oci(oci::Error::WrongDiffId { .. }))
     }
 
     /// The innermost error, below all context.
@@ -139,7 +140,7 @@ fn oci_kind(error: &oci::Error) -> ErrorKind {
         oci::Error::InvalidReference { .. } | oci::Error::Configuration { .. } => ErrorKind::InvalidInput,
         oci::Error::NotFound { .. } => ErrorKind::NotFound,
         oci::Error::Network { .. } | oci::Error::Unauthorized { .. } => ErrorKind::Network,
-        oci::Error::Verification { .. } => ErrorKind::Verification,
+        oci::Error::Verification { .. } | oci::Error::WrongDiffId { .. } => ErrorKind::Verification,
         oci::Error::Incompatible { .. } | oci::Error::Malformed { .. } | oci::Error::TooLarge { .. } => {
             ErrorKind::Incompatible
         }

@@ -10,7 +10,7 @@ use std::io;
 use super::space::Needed;
 use super::{Error, Result, ResultExt};
 use crate::crashpoint;
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, FilesystemSync};
 use crate::names::ImagePath;
 use crate::repo::{CheckoutOptions, Files, Repo, Reserve, Tree};
 use crate::sysroot::{Stateroot, layout};
@@ -102,6 +102,7 @@ impl Filler<'_> {
         let mut needed = Needed::default();
         needed.add_copied(self.image.below(&top));
         needed.check(self.shown, dir, self.reserve)?;
+        let written = FilesystemSync::begin(dir).map_err(self.error("filling"))?;
         let scratch = fsx::ensure_dir(dir, name, 0o755).map_err(self.error("filling"))?;
         let options = CheckoutOptions { files: Files::Copy, ..CheckoutOptions::default() };
         let copied = self.repo.checkout(self.image.entries(), &top, &scratch, &options);
@@ -111,7 +112,7 @@ impl Filler<'_> {
             return Err(error).context(|| format!("filling {}", self.shown));
         }
         crashpoint!("var.copied").map_err(self.error("filling"))?;
-        fsx::sync_filesystem(dir).map_err(self.error("syncing"))
+        written.sync().map_err(self.error("syncing"))
     }
 
     /// A fresh file system has `lost+found`; an interrupted copy does not count.

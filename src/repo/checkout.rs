@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, FileType, Gid, Mode as FileMode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::parallel::in_batches;
 use super::place::{Missing, Place, make_directory};
 use super::write::{apply_meta, user_mode};
 use super::{Error, Meta, Mode, Node, Repo, Result, TreeEntry, layout};
 use crate::digest::ObjectId;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
+use crate::parallel::{cores, in_batches};
 
 /// How the regular files of a checkout come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,7 +135,7 @@ impl Checkout<'_> {
         act: impl Fn(&Self, &TreeEntry, BorrowedFd<'_>, &CString) -> io::Result<()> + Sync,
     ) -> Result<()> {
         let start = || Place::new(self.top, self.dest, missing);
-        in_batches(entries, BATCH, start, |place, batch| {
+        in_batches(entries, BATCH, cores(), start, |place, batch| {
             for entry in batch {
                 let done = place.at(&entry.path, |parent, name| act(self, entry, parent, name));
                 done.map_err(|source| Error::Io { context: format!("checking out {}", entry.path), source })?;

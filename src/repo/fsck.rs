@@ -17,10 +17,10 @@ use serde::Serialize;
 use super::gc::object_of;
 use super::layout;
 use super::object::{META_XATTR, ObjectHasher, decode_meta};
-use super::parallel::in_batches;
 use super::{Change, Error, Meta, Mode, Node, Repo, Result, Xattrs};
 use crate::digest::{ObjectId, Sha256, TreeId};
 use crate::fsx;
+use crate::parallel::{cores, in_batches};
 
 /// Objects that are opened before the first of them is read.
 const READ_AHEAD: usize = 32;
@@ -141,7 +141,7 @@ impl Repo {
         let objects = self.objects_by_inode()?;
         let (bytes, damaged) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         let buffer = || vec![0; 256 << 10];
-        in_batches(&objects, READ_AHEAD, buffer, |buffer, batch| {
+        in_batches(&objects, READ_AHEAD, cores(), buffer, |buffer, batch| {
             // The kernel fetches the next ones while one is hashed.
             let open: Vec<_> = batch.iter().map(|(_, id)| self.open_ahead(id)).collect();
             for ((_, id), file) in batch.iter().zip(open) {

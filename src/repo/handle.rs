@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{self, DIRECTORIES, IMAGES, LAYERS, OBJECTS, ObjectDirs, REFS, TREES};
 use super::{Error, ImageRecord, LayerTree, Result, Tree, tree_codec};
 use crate::digest::{Sha256, TreeId};
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, FilesystemSync};
 
 const VERSION: u32 = 1;
 const CONFIG: &str = "config.json";
@@ -55,6 +55,7 @@ impl Repo {
             }
             Ok(repo)
         };
+        let written = FilesystemSync::begin(reroot).map_err(Error::io("making the repo"))?;
         let repo = make().map_err(Error::io("making the repo"))?;
         match read_config(&repo)? {
             Some(config) if config.mode == mode => {}
@@ -68,7 +69,7 @@ impl Repo {
                 probe_xattrs(&repo, mode)?;
                 let config = Config { version: VERSION, hash: "blake3".into(), mode };
                 let text = serde_json::to_vec_pretty(&config).expect("plain data");
-                fsx::sync_filesystem(&repo).map_err(Error::io("syncing the new repo"))?;
+                written.sync().map_err(Error::io("syncing the new repo"))?;
                 fsx::write_atomic(&repo, CONFIG, &text, 0o644)
                     .map_err(Error::io("writing repo/config.json"))?;
                 fsx::sync_dir(reroot).map_err(Error::io("syncing the new repo"))?;

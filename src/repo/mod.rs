@@ -12,7 +12,6 @@ mod handle;
 mod image;
 mod layout;
 mod object;
-mod parallel;
 mod place;
 mod read;
 mod repair;

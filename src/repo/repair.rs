@@ -16,7 +16,7 @@ use super::{
 };
 use crate::digest::{ObjectId, Sha256, TreeId};
 use crate::fsx::lock::ExclusiveGuard;
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, FilesystemSync};
 use crate::names::ImagePath;
 
 /// What a layer is read again for.
@@ -105,6 +105,7 @@ impl Repo {
         options: &CheckoutOptions,
         objects: &HashSet<ObjectId>,
     ) -> Result<u64> {
+        let written = FilesystemSync::begin(dest).map_err(Error::io("opening a deployment"))?;
         let mut relinked = 0;
         for entry in entries.iter().filter(|e| options.wants(top, &e.path)) {
             let Node::File { object, .. } = &entry.node else { continue };
@@ -115,7 +116,7 @@ impl Repo {
             }
         }
         if relinked > 0 {
-            fsx::sync_filesystem(dest).map_err(Error::io("syncing a relinked deployment"))?;
+            written.sync().map_err(Error::io("syncing a relinked deployment"))?;
         }
         Ok(relinked)
     }

@@ -15,7 +15,7 @@ use super::{Error, ImageRecord, LayerTree, ObjectWriter, Repo, Result, Tree};
 use crate::crashpoint;
 use crate::digest::{ObjectId, Sha256};
 use crate::fsx::lock::SharedGuard;
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, FilesystemSync};
 
 /// Staging directories: enough that the threads of a pull rarely meet in one directory.
 const STAGING_FANS: usize = 16;
@@ -55,6 +55,7 @@ pub struct Transaction<'r> {
     pub(super) repo: &'r Repo,
     name: String,
     staging: Vec<Dir>,
+    written: FilesystemSync,
     fans: Vec<Fan>,
     /// Complete objects that are not yet in `objects/`.
     staged: Mutex<Vec<ObjectId>>,
@@ -97,6 +98,7 @@ impl Repo {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let boot = boot_id();
         let space = fsx::free_space(&self.dir).map_err(Error::io("asking for free space"))?;
+        let written = FilesystemSync::begin(&self.dir).map_err(Error::io("opening the repo"))?;
         let reserve = space.total_bytes / 100 * u64::from(reserve.percent);
         let allowed = space.available_bytes.saturating_sub(reserve);
         let open = || -> std::io::Result<(String, Vec<Dir>)> {
@@ -125,6 +127,7 @@ impl Repo {
             repo: self,
             name,
             staging,
+            written,
             fans: (0..256).map(|_| Fan::default()).collect(),
             staged: Mutex::default(),
             publishing: Mutex::default(),
@@ -232,7 +235,7 @@ impl<'r> Transaction<'r> {
         //
         // Also without new objects: those that were found in the store may have got their names from a process
         // that was stopped, or is at work, between its renames and its syncs.
-        fsx::sync_filesystem(&self.repo.dir).map_err(context("syncing new objects to disk"))?;
+        self.written.sync().map_err(context("syncing new objects to disk"))?;
         crashpoint!("pull.objects-synced").map_err(context("publishing objects"))?;
         let mut touched = [false; 256];
         for id in &batch {

@@ -1,5 +1,6 @@
 //! Comparing a checkout with the entries it was made from.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,11 +10,11 @@ use rustix::fs::{AtFlags, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::checkout::CheckoutOptions;
 use super::fsck::hash_file;
-use super::parallel::in_batches;
 use super::place::{Missing, Place};
 use super::{Mode, Node, Repo, TreeEntry};
 use crate::fsx::Dir;
 use crate::names::ImagePath;
+use crate::parallel::{cores, in_batches};
 
 /// A path of a checkout that is not what its entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,22 +38,23 @@ impl Repo {
         let wanted: Vec<&TreeEntry> = entries.iter().filter(|e| options.wants(top, &e.path)).collect();
         let mismatches = Mutex::new(Vec::new());
         let start = || (Place::new(top, dest, Missing::Fails), vec![0; 256 << 10]);
-        let compared = in_batches(&wanted, 1024, start, |(place, buffer), batch| {
-            for entry in batch {
-                let compared =
-                    place.at(&entry.path, |parent, name| self.compare(entry, parent, name, buffer));
-                let reason = match compared {
-                    Ok(None) => continue,
-                    Ok(Some(reason)) => reason,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => "missing".into(),
-                    Err(error) => error.to_string(),
-                };
-                let mut mismatches = mismatches.lock().unwrap_or_else(PoisonError::into_inner);
-                mismatches.push(Mismatch { path: entry.path.clone(), reason });
-            }
-            Ok(())
-        });
-        compared.expect("comparing gives mismatches and no errors");
+        let compared: Result<(), Infallible> =
+            in_batches(&wanted, 1024, cores(), start, |(place, buffer), batch| {
+                for entry in batch {
+                    let compared =
+                        place.at(&entry.path, |parent, name| self.compare(entry, parent, name, buffer));
+                    let reason = match compared {
+                        Ok(None) => continue,
+                        Ok(Some(reason)) => reason,
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => "missing".into(),
+                        Err(error) => error.to_string(),
+                    };
+                    let mut mismatches = mismatches.lock().unwrap_or_else(PoisonError::into_inner);
+                    mismatches.push(Mismatch { path: entry.path.clone(), reason });
+                }
+                Ok(())
+            });
+        let Ok(()) = compared;
         let mut mismatches = mismatches.into_inner().unwrap_or_else(PoisonError::into_inner);
         mismatches.sort_by(|a, b| a.path.cmp(&b.path));
         mismatches

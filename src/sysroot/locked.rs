@@ -8,7 +8,7 @@ use super::{
 };
 use crate::crashpoint;
 use crate::fsx::lock::ExclusiveGuard;
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, FilesystemSync};
 use crate::names::StaterootName;
 
 /// A sysroot on which nobody else works.
@@ -40,12 +40,13 @@ impl<'a> LockedSysroot<'a> {
         Stateroot::ensure(self.sysroot, name)
     }
 
-    /// Makes the empty directory in which a deployment is checked out.
-    pub fn make_scratch(&self, stateroot: &Stateroot, id: DeploymentId) -> Result<Dir> {
+    /// Makes the empty directory in which a deployment is checked out, and begins what makes it durable.
+    pub fn make_scratch(&self, stateroot: &Stateroot, id: DeploymentId) -> Result<(Dir, FilesystemSync)> {
         let name = layout::scratch_name(id);
         let make = || {
             fsx::remove_tree(&stateroot.deploy, &name)?;
-            fsx::ensure_dir(&stateroot.deploy, &name, 0o755)
+            let written = FilesystemSync::begin(&stateroot.deploy)?;
+            Ok((fsx::ensure_dir(&stateroot.deploy, &name, 0o755)?, written))
         };
         make().map_err(Error::io(format!("making {}", self.shown(&stateroot.name, &name))))
     }
@@ -58,12 +59,13 @@ impl<'a> LockedSysroot<'a> {
         record: &DeploymentRecord,
         origin: &Origin,
         observed: &Observed,
+        written: &FilesystemSync,
     ) -> Result<()> {
         let key = DeploymentKey { stateroot: stateroot.name.clone(), id: record.id };
         let path = layout::deployment_path(&key);
         let context = |step: &str| Error::io(format!("{step} {path}"));
         crashpoint!("deploy.checked-out").map_err(context("checking out"))?;
-        fsx::sync_filesystem(&stateroot.deploy).map_err(context("syncing"))?;
+        written.sync().map_err(context("syncing"))?;
         crashpoint!("deploy.synced").map_err(context("syncing"))?;
         let (scratch, directory) = (layout::scratch_name(record.id), layout::directory_name(record.id));
         fsx::rename(&stateroot.deploy, &scratch, &stateroot.deploy, &directory)

@@ -12,8 +12,7 @@ mod pipe;
 mod plan;
 
 use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -26,6 +25,7 @@ use crate::layer;
 use crate::oci::platform::Platform;
 use crate::oci::source::{ImageSource, ResolvedImage};
 use crate::ops::{Context, Error, Result, ResultExt};
+use crate::parallel::in_batches;
 use crate::progress::Event;
 use crate::repo::{ImageRecord, Repo, Reserve, Transaction};
 
@@ -204,40 +204,30 @@ fn fetch_layers(
     plan: &PullPlan,
     context: &Context<'_>,
 ) -> Result<Outcome> {
-    let next = AtomicUsize::new(0);
     let outcome = Mutex::new(Outcome::default());
-    let work = || -> Result<()> {
-        while let Some(&index) = plan.fetch.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let layer = &resolved.layers[index];
-            let what = || format!("layer {} of {} ({})", index + 1, resolved.layers.len(), layer.digest);
-            let fetched = fetch::fetch_layer(source, transaction, layer, index, context.reporter);
-            if fetched.is_err() {
-                next.store(plan.fetch.len(), Ordering::Relaxed);
+    in_batches(
+        &plan.fetch,
+        1,
+        LAYERS_AT_ONCE,
+        || (),
+        |(), batch| -> Result<()> {
+            for &index in batch {
+                let layer = &resolved.layers[index];
+                let what = || format!("layer {} of {} ({})", index + 1, resolved.layers.len(), layer.digest);
+                let fetched = fetch::fetch_layer(source, transaction, layer, index, context.reporter);
+                let fetched = fetched.context(what)?;
+                for warning in fetched.warnings {
+                    context.reporter.report(Event::Warning(&format!("{}: {warning}", what())));
+                }
+                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                outcome.new_objects += fetched.written.new_objects;
+                outcome.new_bytes += fetched.written.new_bytes;
+                outcome.shared_bytes += fetched.written.shared_bytes;
             }
-            let fetched = fetched.context(what)?;
-            for warning in fetched.warnings {
-                context.reporter.report(Event::Warning(&format!("{}: {warning}", what())));
-            }
-            let mut outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            outcome.new_objects += fetched.written.new_objects;
-            outcome.new_bytes += fetched.written.new_bytes;
-            outcome.shared_bytes += fetched.written.shared_bytes;
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads = LAYERS_AT_ONCE.min(plan.fetch.len());
-        // A machine that has no more threads to give gets the work done by fewer, down to this one.
-        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-        let workers: Vec<_> = (1..threads).filter_map(spawn).collect();
-        let mut result = work();
-        for worker in workers {
-            result =
-                result.and(worker.join().unwrap_or_else(|_| Err(Error::bug("a fetching thread panicked"))));
-        }
-        result
-    })?;
-    Ok(outcome.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+            Ok(())
+        },
+    )?;
+    Ok(outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn new_record(
