@@ -8,6 +8,7 @@
 //! before the next, so that after a power cut nothing is named whose content is gone.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ use crate::crashpoint;
 use crate::digest::{ObjectId, Sha256, TreeId};
 use crate::fsx::lock::ExclusiveGuard;
 use crate::fsx::{self, Dir};
+use crate::parallel::{cores, in_batches};
 
 /// Whether to delete or only to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Repo {
                 .and_then(|n| Sha256::from_hex(n).ok())
                 .is_some_and(|d| marked.images.contains(&d))
         })?;
+        self.sync_swept(IMAGES, report.images, run)?;
         crashpoint!("gc.images-removed").map_err(Error::io("collecting garbage"))?;
         report.trees = self.sweep_names(TREES, run, |name| {
             TreeId::from_hex(name).is_ok_and(|id| marked.trees.contains(&id))
@@ -72,14 +75,29 @@ impl Repo {
         report.layers = self.sweep_names(LAYERS, run, |name| {
             Sha256::from_hex(name).is_ok_and(|id| marked.layers.contains(&id))
         })?;
+        // Both directories are changed before either is synced: on a journal the second sync costs nothing.
+        self.sync_swept(TREES, report.trees, run)?;
+        self.sync_swept(LAYERS, report.layers, run)?;
         crashpoint!("gc.trees-removed").map_err(Error::io("collecting garbage"))?;
-        for (fan, dir) in self.objects.iter() {
-            let (objects, bytes) = sweep_objects(fan, dir, &marked.objects, run).map_err(Error::io(
-                format!("collecting garbage in repo/objects/{}", layout::fan_name(fan)),
-            ))?;
-            report.objects += objects;
-            report.object_bytes += bytes;
-        }
+        let fans: Vec<(u8, &Dir)> = self.objects.iter().collect();
+        let (objects, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        in_batches(
+            &fans,
+            1,
+            cores(),
+            || (),
+            |(), batch| {
+                for (fan, dir) in batch {
+                    let what = || format!("collecting garbage in repo/objects/{}", layout::fan_name(*fan));
+                    let swept = sweep_objects(*fan, dir, &marked.objects, run)
+                        .map_err(|source| Error::Io { context: what(), source })?;
+                    objects.fetch_add(swept.0, Ordering::Relaxed);
+                    bytes.fetch_add(swept.1, Ordering::Relaxed);
+                }
+                Ok(())
+            },
+        )?;
+        (report.objects, report.object_bytes) = (objects.into_inner(), bytes.into_inner());
         crashpoint!("gc.objects-removed").map_err(Error::io("collecting garbage"))?;
         Ok(report)
     }
@@ -138,7 +156,7 @@ impl Repo {
         Ok(marked)
     }
 
-    /// Removes the files of a directory that are not to be kept; durable when it returns.
+    /// Removes the files of a directory that are not to be kept. Not synced.
     fn sweep_names(&self, directory: &'static str, run: GcRun, keep: impl Fn(&str) -> bool) -> Result<u64> {
         let gone: Vec<String> = self.names(directory)?.into_iter().filter(|name| !keep(name)).collect();
         if run == GcRun::Delete && !gone.is_empty() {
@@ -147,11 +165,18 @@ impl Repo {
                 for name in &gone {
                     fsx::remove_file(&dir, name)?;
                 }
-                fsx::sync_dir(&dir)
+                Ok(())
             };
             remove().map_err(Error::io(format!("collecting garbage in repo/{directory}")))?;
         }
         Ok(gone.len() as u64)
+    }
+
+    fn sync_swept(&self, directory: &'static str, removed: u64, run: GcRun) -> Result<()> {
+        if run == GcRun::DryRun || removed == 0 {
+            return Ok(());
+        }
+        fsx::sync_dir(&self.subdir(directory)?).map_err(Error::io(format!("syncing repo/{directory}")))
     }
 }
 

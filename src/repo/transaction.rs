@@ -49,6 +49,17 @@ struct Fan {
     changed: Condvar,
 }
 
+/// A complete object that is not yet in `objects/`.
+#[derive(Debug, Clone, Copy)]
+struct Staged {
+    id: ObjectId,
+    large: bool,
+}
+
+/// From this size on, an object is dropped from the page cache once it is on disk: a pull does not push the
+/// running system's own files out of memory, and what it writes next reuses the pages.
+const LARGE: u64 = 64 << 10;
+
 /// A running change of the store. Several threads write objects at once; dropping it leaves nothing in staging.
 #[derive(Debug)]
 pub struct Transaction<'r> {
@@ -58,7 +69,7 @@ pub struct Transaction<'r> {
     written: FilesystemSync,
     fans: Vec<Fan>,
     /// Complete objects that are not yet in `objects/`.
-    staged: Mutex<Vec<ObjectId>>,
+    staged: Mutex<Vec<Staged>>,
     /// Held while objects are published, so that one sync serves everybody who waited for it. A failure is
     /// final: some objects that count as complete have no name then, and no layer may name them any more.
     publishing: Mutex<Option<Failure>>,
@@ -154,11 +165,11 @@ pub(super) struct Ticket<'t> {
 }
 
 impl Ticket<'_> {
-    /// The object is whole in its staging directory.
-    pub(super) fn complete(mut self) {
+    /// The object, of `size` bytes, is whole in its staging directory.
+    pub(super) fn complete(mut self, size: u64) {
         self.done = true;
         self.transaction.fan(&self.id).settle(&self.id, Some(Known::Complete));
-        lock(&self.transaction.staged).push(self.id);
+        lock(&self.transaction.staged).push(Staged { id: self.id, large: size >= LARGE });
     }
 }
 
@@ -238,7 +249,7 @@ impl<'r> Transaction<'r> {
         self.written.sync().map_err(context("syncing new objects to disk"))?;
         crashpoint!("pull.objects-synced").map_err(context("publishing objects"))?;
         let mut touched = [false; 256];
-        for id in &batch {
+        for Staged { id, large } in &batch {
             let (from, staged_name) = self.staged_place(id);
             let (to, name) = (self.repo.objects.of(id), layout::object_name(id));
             let renamed = fsx::rename_noreplace(from, &staged_name, to, &name)
@@ -248,6 +259,10 @@ impl<'r> Transaction<'r> {
                 fsx::remove_file(from, &staged_name).map_err(context(&format!("dropping object {id}")))?;
             }
             touched[usize::from(id.0[0])] = true;
+            if *large && let Ok(object) = self.repo.open_object_file(id) {
+                // Advice: whether it is taken changes nothing but speed.
+                let _ = rustix::fs::fadvise(object, 0, None, rustix::fs::Advice::DontNeed);
+            }
         }
         crashpoint!("pull.objects-renamed").map_err(context("publishing objects"))?;
         for (fan, dir) in self.repo.objects.iter().filter(|(fan, _)| touched[usize::from(*fan)]) {

@@ -98,7 +98,7 @@ impl<'t> ObjectWriter<'t> {
                     apply_meta(&file, self.transaction.repo.mode, meta, mtime)
                 };
                 write().map_err(|e| self.transaction.write_error(format!("writing object {id}"), e))?;
-                ticket.complete();
+                ticket.complete(size as u64);
                 self.written.new_objects += 1;
                 self.written.new_bytes += size as u64;
             }
@@ -140,7 +140,7 @@ impl<'t> ObjectWriter<'t> {
             apply_meta(&file, self.transaction.repo.mode, meta, mtime)
                 .and_then(|()| fsx::rename(first, &temporary, dir, &name))
                 .map_err(Error::io(format!("writing object {id}")))?;
-            ticket.complete();
+            ticket.complete(size);
             self.written.new_objects += 1;
             self.written.new_bytes += size;
         } else {
