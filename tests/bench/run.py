@@ -255,7 +255,7 @@ TARGETS = [
 
 def version_of(*command):
     text = subprocess.run(command, capture_output=True, text=True).stdout + ""
-    return next((line.strip().strip("'") for line in text.splitlines() if re.search(r"\d\.\d", line)), "unknown")
+    return next((line.strip().removeprefix("Version: ").strip("'") for line in text.splitlines() if re.search(r"\d\.\d", line)), "unknown")
 
 
 def report(results, status, size):
