@@ -22,6 +22,7 @@ pub mod bls;
 pub mod entries;
 mod error;
 pub mod file_name;
+pub mod grub;
 pub mod kargs_d;
 pub mod kernel;
 mod lines;
