@@ -14,13 +14,14 @@
 //! ```
 //!
 //! An entry is never rewritten: FAT promises nothing for a rename over a name when the power goes. New content
-//! gets a new name, and the old one goes after that.
+//! gets a new name, and the old one goes after that. [`plan::plan`] decides that as data, [`execute::execute`] acts.
 //!
 //! Deployments, images and the store are not known here, nor where `$BOOT` is mounted.
 
 pub mod bls;
 pub mod entries;
 mod error;
+pub mod execute;
 pub mod file_name;
 pub mod grub;
 pub mod kargs_d;
@@ -28,6 +29,7 @@ pub mod kernel;
 mod lines;
 pub mod loader_conf;
 pub mod order;
+pub mod plan;
 pub mod systemd_boot;
 
 pub use error::{Error, Result};
