@@ -1,6 +1,7 @@
 //! What the tests share. Not every test uses every helper.
 #![allow(dead_code)]
 
+pub mod boot;
 pub mod faulty_registry;
 pub mod image;
 pub mod memory_store;
