@@ -15,7 +15,6 @@ mod link_limit;
 mod listing;
 mod samples;
 mod scenario;
-mod skip;
 mod small_disk;
 #[path = "../it/support/mod.rs"]
 mod support;

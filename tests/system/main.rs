@@ -6,6 +6,5 @@
 
 mod debian;
 mod real_image;
-mod registry;
 #[path = "../it/support/mod.rs"]
 mod support;

@@ -7,7 +7,7 @@ pub mod image;
 pub mod memory_store;
 pub mod puller;
 pub mod raw_tar;
-pub mod real_registry;
+pub mod registry;
 pub mod reroot;
 pub mod skip;
 pub mod tls;
