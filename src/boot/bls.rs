@@ -20,12 +20,13 @@ use super::Result;
 use super::lines::Lines;
 use crate::names::printable;
 
-/// No entry is larger; kernels end their command line at 4096 bytes at most (`COMMAND_LINE_SIZE`).
+/// No entry is larger.
 pub const ENTRY_LIMIT: u64 = 64 << 10;
 /// `sort-key` of every entry of ours.
 pub const SORT_KEY: &str = "reroot";
-/// No title is longer, in characters: a loader shows one line.
-pub const TITLE_LIMIT: usize = 160;
+/// No command line is longer, in bytes: kernels for x86 and arm64 read 2047 (`COMMAND_LINE_SIZE`) and drop the rest
+/// without a word, and loaders put `initrd=…` or `BOOT_IMAGE=…` in front.
+pub const OPTIONS_LIMIT: usize = 1900;
 
 const KNOWN: [&str; 9] = [
     "title",
@@ -88,7 +89,7 @@ impl BlsEntry {
         }
         add("sort-key", fields.sort_key, word)?;
         if !fields.options.is_empty() {
-            add("options", fields.options, any)?;
+            add("options", fields.options, options)?;
         }
         add("linux", fields.linux, path)?;
         for initrd in fields.initrds {
@@ -197,6 +198,17 @@ fn check_value(value: &str) -> Result<(), &'static str> {
 
 fn any(_: &str) -> Result<(), &'static str> {
     Ok(())
+}
+
+fn options(value: &str) -> Result<(), &'static str> {
+    if value.len() > OPTIONS_LIMIT {
+        return Err("it is longer than 1900 bytes, and kernels drop the end of a command line of 2048");
+    }
+    // Byte 0xa0 is a space for the kernel, and part of `à` in UTF-8 (`_ctype` in lib/ctype.c).
+    match value.is_ascii() {
+        true => Ok(()),
+        false => Err("it is not ASCII, and the kernel takes some bytes of other letters for spaces"),
+    }
 }
 
 fn word(value: &str) -> Result<(), &'static str> {
@@ -308,6 +320,10 @@ mod tests {
             (Fields { version: "1 2", ..fields() }, "only letters, digits, `.`, `_` and `-` are allowed"),
             (Fields { options: "a\u{1b}[2J", ..fields() }, "it has control characters"),
             (Fields { options: "a\tb", ..fields() }, "it has control characters"),
+            (
+                Fields { options: "a=voilà", ..fields() },
+                "it is not ASCII, and the kernel takes some bytes of other letters for spaces",
+            ),
             (Fields { linux: "vmlinuz", ..fields() }, "it does not begin with `/`"),
             (Fields { linux: "/a/../vmlinuz", ..fields() }, "it has an empty, `.` or `..` component"),
             (
@@ -324,8 +340,11 @@ mod tests {
             let error = BlsEntry::new(&fields).unwrap_err().to_string();
             assert!(error.ends_with(expected), "{error}");
         }
-        let long = "x".repeat(20_000);
+        let long = "x".repeat(OPTIONS_LIMIT + 1);
         assert!(BlsEntry::new(&Fields { options: &long, ..fields() }).is_err());
+        assert!(BlsEntry::new(&Fields { options: &long[1..], ..fields() }).is_ok());
+        let long = "x".repeat(20_000);
+        assert!(BlsEntry::new(&Fields { title: &long, ..fields() }).is_err());
     }
 
     #[test]
@@ -333,12 +352,12 @@ mod tests {
         assert_eq!(title("Debian GNU/Linux 13", "7"), "Debian GNU/Linux 13 (reroot:7)");
         assert_eq!(title("  a\n\u{1b}b\t ", "os:7"), "a b (reroot:os:7)");
         assert_eq!(title("", "1"), "Linux (reroot:1)");
-        assert!(title(&"ä ".repeat(500), "1").chars().count() < TITLE_LIMIT);
+        assert!(title(&"ä ".repeat(500), "1").chars().count() < 120);
     }
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_is_read_back(title in "\\PC{1,20}", options in "\\PC{0,40}", extra in "\\PC{1,9}") {
+        fn what_is_written_is_read_back(title in "\\PC{1,20}", options in "[ -~ä]{0,40}", extra in "\\PC{1,9}") {
             let extra = [("x-a".to_string(), extra)];
             let fields = Fields { title: &title, options: &options, extra: &extra, ..fields() };
             if let Ok(entry) = BlsEntry::new(&fields) {

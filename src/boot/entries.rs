@@ -6,8 +6,12 @@
 //! A file that is being written has a name that begins with `.tmp-` and does not end in `.conf`, so no loader reads
 //! it. It gets its name when its content is on disk, and only a name that nothing has.
 
+use std::io;
+
+use rustix::io::Errno;
+
 use super::bls::{BlsEntry, ENTRY_LIMIT};
-use super::file_name::EntryName;
+use super::file_name::{BootOrder, EntryName};
 use super::{Error, Result, order};
 use crate::fsx::{self, Dir, FileType};
 use crate::names::printable;
@@ -53,6 +57,12 @@ impl Entries {
     pub fn ours(&self) -> impl Iterator<Item = (&EntryName, &Entry)> {
         self.entries.iter().filter_map(|entry| entry.name.as_ref().map(|name| (name, entry)))
     }
+
+    /// The highest order that a file name has: the next one must be higher, whatever counters say.
+    pub fn highest_order(&self) -> Option<BootOrder> {
+        let unreadable = self.unreadable.iter().filter_map(|file| file.name.as_ref());
+        self.ours().map(|(name, _)| name).chain(unreadable).map(|name| name.order).max()
+    }
 }
 
 /// The path of an entry from `$BOOT`, for messages.
@@ -70,7 +80,7 @@ fn open(boot: &Dir) -> Result<Option<Dir>> {
     fsx::subdir_optional(&loader, ENTRIES).map_err(Error::io(format!("opening {LOADER}/{ENTRIES}")))
 }
 
-/// Reads all entries; none when the directory is missing. A file that cannot be read is part of the result.
+/// Reads all entries; none when the directory is missing. A file that is no entry is part of the result.
 pub fn read_entries(boot: &Dir) -> Result<Entries> {
     let mut found = Entries::default();
     let Some(dir) = open(boot)? else { return Ok(found) };
@@ -91,7 +101,10 @@ pub fn read_entries(boot: &Dir) -> Result<Entries> {
         let name = file_name.parse().ok();
         match read_entry(&dir, &file_name) {
             Ok(bls) => found.entries.push(Entry { file_name, name, bls }),
-            Err(error) => found.unreadable.push(Unreadable { file_name, name, reason: error.to_string() }),
+            Err(error) if is_about_content(&error) => {
+                found.unreadable.push(Unreadable { file_name, name, reason: error.to_string() });
+            }
+            Err(error) => return Err(error),
         }
     }
     found.entries.sort_by(|a, b| order::compare((&a.file_name, &a.bls), (&b.file_name, &b.bls)));
@@ -109,6 +122,17 @@ fn read_entry(dir: &Dir, file_name: &str) -> Result<BlsEntry> {
     let bytes =
         fsx::read_limited(dir, file_name, ENTRY_LIMIT).map_err(Error::io(format!("reading {file}")))?;
     BlsEntry::parse(&bytes.unwrap_or_default(), &file)
+}
+
+/// Whether a file is wrong, and not the disk that it is on.
+fn is_about_content(error: &Error) -> bool {
+    match error {
+        // A link is not followed.
+        Error::Io { source, .. } => {
+            source.kind() == io::ErrorKind::InvalidData || Errno::from_io_error(source) == Some(Errno::LOOP)
+        }
+        _ => true,
+    }
 }
 
 /// Makes the directory of entries and the marker beside it. Durable. A marker that says something else is an error:

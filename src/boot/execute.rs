@@ -40,7 +40,11 @@ pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Rep
         report.pairs_written += usize::from(kernel::ensure_pair(boot, pair, &source)? == Ensured::Written);
         crashpoint!("boot.pair-written").map_err(context())?;
     }
-    let mut settle = || (outside.settle)().map_err(Error::io("bringing $BOOT to the disk"));
+    let commits = !plan.entries_to_write.is_empty() || plan.grub_menu.is_some();
+    let mut settle = || match commits {
+        true => (outside.settle)().map_err(Error::io("bringing $BOOT to the disk")),
+        false => Ok(()),
+    };
     settle()?;
     for file_name in &plan.useless_entries {
         entries::remove_entry(boot, file_name)?;

@@ -10,6 +10,7 @@
 //! reported. Only one that no loader can boot is removed and written again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use super::bls::{BlsEntry, Fields, SORT_KEY};
 use super::entries::{self, Entries, Entry};
@@ -34,7 +35,7 @@ pub struct Wanted {
     pub pair: Pair,
     pub machine_id: Option<String>,
     /// How often the loader may try a new entry before it is bad; `None` without counting.
-    pub tries: Option<u32>,
+    pub tries: Option<NonZeroU32>,
     /// Keys that are not known here, to be taken over from an older entry ([`BlsEntry::extra`]).
     pub extra: Vec<(String, String)>,
 }
@@ -141,7 +142,7 @@ pub fn plan(wanted: &[Wanted], menu: &Menu, observed: &Observed) -> Result<Plan>
             }
             Decision::Write { useless } => {
                 plan.useless_entries.extend(useless.iter().map(|name| name.to_string()));
-                let tries = wanted.tries.map(|left| Tries { left, done: 0 });
+                let tries = wanted.tries.map(|left| Tries { left: left.get(), done: 0 });
                 plan.entries_to_write
                     .push((EntryName { order: wanted.order, tries }, entry(wanted, machine_id)?));
             }
@@ -168,7 +169,10 @@ fn check(wanted: &[Wanted]) -> Result<()> {
         return Err(Error::refused("the wanted deployments are not in boot order, or two have the same"));
     }
     let mut sizes = BTreeMap::new();
-    for Wanted { pair, .. } in wanted {
+    for Wanted { order, options, pair, .. } in wanted {
+        if systems_of(options).count() != 1 {
+            return Err(Error::refused(format!("the entry with order {order} needs one argument `reroot=`")));
+        }
         if *sizes.entry(pair.digest).or_insert(pair) != pair {
             return Err(Error::refused(format!("the kernel {} has two sizes", pair.digest)));
         }
@@ -191,7 +195,7 @@ fn decide_entries<'a>(wanted: &[Wanted], observed: &'a Observed) -> Result<Vec<D
                 same.into_iter().partition(|(_, entry)| is_bootable(&entry.bls, wanted, observed));
             if let Some((_, entry)) = usable.iter().find(|(_, entry)| names_other_system(&entry.bls, wanted))
             {
-                let found = system_of(&entry.bls.options()).unwrap_or("nothing of reroot").to_string();
+                let found = systems_of(&entry.bls.options()).next().unwrap_or("no deployment").to_string();
                 return Err(Error::OrderTaken { file: entries::shown(&entry.file_name), found });
             }
             // A name without counters is a system that has booted well.
@@ -214,18 +218,18 @@ fn is_bootable(entry: &BlsEntry, wanted: &Wanted, observed: &Observed) -> bool {
         Some(digest) => {
             digest == wanted.pair.digest || observed.pairs.iter().any(|pair| pair.digest == digest)
         }
-        None => !path.starts_with("/reroot/"),
+        None => !path.trim_start_matches('/').starts_with("reroot/"),
     };
     entry.linux().is_some_and(is_there) && entry.initrds().all(is_there)
 }
 
-/// The value of the argument that names the deployment.
-fn system_of(options: &str) -> Option<&str> {
-    options.split(' ').filter_map(|word| word.strip_prefix("reroot=")).next_back()
+/// The values of the argument that names the deployment.
+fn systems_of(options: &str) -> impl Iterator<Item = &str> {
+    options.split(' ').filter_map(|word| word.strip_prefix("reroot="))
 }
 
 fn names_other_system(entry: &BlsEntry, wanted: &Wanted) -> bool {
-    system_of(&entry.options()) != system_of(&wanted.options)
+    !systems_of(&entry.options()).eq(systems_of(&wanted.options))
 }
 
 /// The machine id that new entries get: none, unless every entry of ours has it. See [`order`] for why.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use reroot::boot::entries::{self, read_entries, write_entry};
+use reroot::boot::execute::{Outside, execute};
 use reroot::boot::kernel::{self, Ensured, ensure_pair, verify_pair};
 use reroot::boot::loader_conf::{LoaderConf, Timeout};
 use reroot::boot::plan::Menu;
@@ -170,6 +171,29 @@ fn too_little_space_is_said_before_anything_is_written() {
     plan.needed_bytes = u64::MAX;
     assert!(matches!(boot.execute(&plan), Err(Error::NoSpace { required: u64::MAX, .. })));
     assert_eq!(boot.files(), before);
+}
+
+#[test]
+fn a_disk_that_does_not_settle_stops_before_the_commit() {
+    let boot = Boot::new(Menu::Entries);
+    boot.reach(&[wanted(1, 1, 1)]);
+    let plan = boot.plan(&[wanted(2, 2, 1), wanted(1, 1, 1)]);
+    let before = boot.files();
+    let mut settle = || Err(std::io::Error::other("the disk is gone"));
+    let mut outside = Outside { source: &mut |_| Ok(source(1)), settle: &mut settle };
+    let error = execute(&plan, &boot.dir, &mut outside).unwrap_err();
+    assert_eq!(error.to_string(), "bringing $BOOT to the disk: the disk is gone");
+    assert_eq!(boot.files(), before);
+}
+
+#[test]
+fn orders_on_boot_are_never_given_again() {
+    let boot = Boot::new(Menu::Entries);
+    assert_eq!(read_entries(&boot.dir).unwrap().highest_order(), None);
+    boot.reach(&[wanted(12, 2, 1), wanted(7, 1, 1)]);
+    boot.write("loader/entries/reroot-0000000031+0-3.conf", b"\xff");
+    boot.write("loader/entries/debian-99.conf", b"linux /x");
+    assert_eq!(read_entries(&boot.dir).unwrap().highest_order().map(|o| o.get()), Some(31));
 }
 
 #[test]

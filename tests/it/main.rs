@@ -3,6 +3,7 @@
 
 mod boot_crash;
 mod boot_directory;
+mod boot_loaders;
 mod cli_text;
 mod hostile_images;
 mod hostile_layers;

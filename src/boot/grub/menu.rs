@@ -1,7 +1,6 @@
 //! The generated menu: `$BOOT/loader/grub.cfg`.
 
 use super::{GrubRoot, kernel_arguments, quote};
-use crate::boot::bls::BlsEntry;
 use crate::boot::entries::{self, Entry};
 use crate::boot::{Error, Result};
 use crate::fsx::{self, Dir};
@@ -42,7 +41,7 @@ pub fn menu(entries: &[Entry], root: &GrubRoot) -> Result<String> {
 }
 
 fn menu_entry(entry: &Entry, root: &GrubRoot) -> Result<String, String> {
-    let BlsPaths { linux, initrds, devicetree } = paths(&entry.bls, root)?;
+    let BlsPaths { linux, initrds, devicetree } = paths(entry, root)?;
     let arguments = kernel_arguments(&entry.bls.options()).map_err(|error| error.to_string())?;
     let title = entry.bls.title().unwrap_or(&entry.file_name);
     let mut command = vec![linux];
@@ -65,9 +64,11 @@ struct BlsPaths {
     devicetree: Option<String>,
 }
 
-fn paths(entry: &BlsEntry, root: &GrubRoot) -> Result<BlsPaths, String> {
-    // A path begins at the root of the partition, with a slash or without (UAPI.1, "Type #1").
-    let word = |path: &str| quote(&format!("{}/{}", root.prefix, path.trim_start_matches('/')));
+/// A path begins at the root of the partition, with a slash or without (UAPI.1, "Type #1"); in our entries at `$BOOT`.
+fn paths(entry: &Entry, root: &GrubRoot) -> Result<BlsPaths, String> {
+    let prefix = if entry.name.is_some() { root.prefix() } else { "" };
+    let word = |path: &str| quote(&format!("{prefix}/{}", path.trim_start_matches('/')));
+    let entry = &entry.bls;
     Ok(BlsPaths {
         linux: entry.linux().map(word).ok_or("it names no kernel (`linux`)")?,
         initrds: entry.initrds().map(word).collect(),
@@ -79,7 +80,7 @@ fn paths(entry: &BlsEntry, root: &GrubRoot) -> Result<BlsPaths, String> {
 fn id(entry: &Entry) -> String {
     match entry.name {
         Some(name) => format!("reroot-{:010}", name.order.get()),
-        None => entry.file_name.trim_end_matches(".conf").into(),
+        None => entry.file_name.strip_suffix(".conf").unwrap_or(&entry.file_name).into(),
     }
 }
 
@@ -100,6 +101,7 @@ pub fn write_menu(boot: &Dir, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::bls::BlsEntry;
 
     fn entry(file_name: &str, text: &str) -> Entry {
         let bls = BlsEntry::parse(text.as_bytes(), "f").unwrap();

@@ -36,7 +36,9 @@ pub fn kernel_arguments(options: &str) -> Result<Vec<String>, ArgumentError> {
         c == ' ' && !quoted
     };
     let words: Vec<&str> = options.split(at_space).filter(|word| !word.is_empty()).collect();
-    words.into_iter().map(kernel_argument).collect()
+    let arguments: Result<Vec<_>, _> = words.into_iter().map(kernel_argument).collect();
+    // `""` is nothing for the kernel and nothing for GRUB.
+    Ok(arguments?.into_iter().filter(|argument| !argument.is_empty()).collect())
 }
 
 fn kernel_argument(word: &str) -> Result<String, ArgumentError> {
@@ -127,6 +129,67 @@ mod tests {
         }
     }
 
+    /// How GRUB up to 2.12 joins the arguments of `linux` (`grub_create_loader_cmdline`).
+    fn join_as_grub(arguments: &[String]) -> String {
+        let escaped = |text: &str| -> String {
+            text.chars().flat_map(|c| "\\'\"".contains(c).then_some('\\').into_iter().chain([c])).collect()
+        };
+        let one = |text: &String| match text.contains(' ') {
+            true => format!("\"{}\"", escaped(text)),
+            false => escaped(text),
+        };
+        arguments.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// How the kernel takes parameters and values out of a command line (`next_arg` in lib/cmdline.c).
+    fn read_as_kernel(line: &str) -> Vec<(String, Option<String>)> {
+        let mut found = Vec::new();
+        let mut rest = line.trim_start_matches(' ');
+        while !rest.is_empty() {
+            let quoted = rest.starts_with('"');
+            let text = rest.strip_prefix('"').unwrap_or(rest);
+            let mut in_quote = quoted;
+            let end = text.find(|c: char| {
+                let ends = c == ' ' && !in_quote;
+                in_quote ^= c == '"';
+                ends
+            });
+            let (argument, after) = text.split_at(end.unwrap_or(text.len()));
+            rest = after.trim_start_matches(' ');
+            let cut = |text: &str, cuts: bool| match text.strip_suffix('"') {
+                Some(shorter) if cuts => shorter.to_string(),
+                _ => text.to_string(),
+            };
+            found.push(match argument.char_indices().find(|(at, c)| *at > 0 && *c == '=') {
+                None => (cut(argument, quoted), None),
+                Some((equals, _)) => {
+                    let (name, value) = (&argument[..equals], &argument[equals + 1..]);
+                    let bare = value.strip_prefix('"');
+                    (name.into(), Some(cut(bare.unwrap_or(value), quoted || bare.is_some())))
+                }
+            });
+        }
+        found.retain(|(name, value)| !name.is_empty() || value.is_some());
+        found
+    }
+
+    #[test]
+    fn the_models_do_what_the_originals_do() {
+        assert_eq!(join_as_grub(&["a=it's".into(), "b=c d".into()]), "a=it\\'s \"b=c d\"");
+        let text = |s: &str| Some(s.to_string());
+        assert_eq!(
+            read_as_kernel(" a  b=c \"d=e f\" g=\"h i\" j=\"\" k=l\"m n\"o"),
+            [
+                ("a".into(), None),
+                ("b".into(), text("c")),
+                ("d".into(), text("e f")),
+                ("g".into(), text("h i")),
+                ("j".into(), text("")),
+                ("k".into(), text("l\"m n\"o")),
+            ]
+        );
+    }
+
     /// GRUB's reader of words without variables and comments: what is between single quotes, and single characters
     /// after a backslash.
     fn read_words(text: &str) -> Vec<String> {
@@ -156,6 +219,13 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn the_kernel_gets_what_was_meant(options in "([ab]{1,2}=?\"?[ab =]{0,4}\"? ?){0,5}") {
+            if let Ok(arguments) = kernel_arguments(&options) {
+                proptest::prop_assert_eq!(read_as_kernel(&join_as_grub(&arguments)), read_as_kernel(&options));
+            }
+        }
+
         #[test]
         fn any_words_survive_grubs_reader(words in proptest::collection::vec("\\PC{0,12}", 0..6)) {
             let line: Vec<_> = words.iter().map(|word| quote(word)).collect();

@@ -27,7 +27,10 @@ fn wanted(text: &str) -> Vec<Wanted> {
 }
 
 fn entry_of(wanted: &Wanted) -> Entry {
-    let name = EntryName { order: wanted.order, tries: wanted.tries.map(|left| Tries { left, done: 0 }) };
+    let name = EntryName {
+        order: wanted.order,
+        tries: wanted.tries.map(|left| Tries { left: left.get(), done: 0 }),
+    };
     Entry {
         file_name: name.to_string(),
         name: Some(name),
@@ -104,6 +107,12 @@ fn nonsense_is_refused() {
     let mut two = wanted("2:2:1 1:1:1");
     two[0].pair.initrd_bytes += 1;
     assert!(plan(&two, &Menu::Entries, &Observed::default()).is_err());
+    for options in ["ro", "reroot=/a reroot=/b"] {
+        let mut other = wanted("1:1:1");
+        other[0].options = options.into();
+        let error = plan(&other, &Menu::Entries, &Observed::default()).unwrap_err().to_string();
+        assert_eq!(error, "the entry with order 1 needs one argument `reroot=`");
+    }
     let mut bad = wanted("1:1:1");
     bad[0].options.push('\n');
     assert!(matches!(plan(&bad, &Menu::Entries, &Observed::default()), Err(Error::Value(_))));
@@ -112,7 +121,7 @@ fn nonsense_is_refused() {
 #[test]
 fn counters_are_the_loaders() {
     let mut all = wanted("2:2:1 1:1:1");
-    all[0].tries = Some(3);
+    all[0].tries = NonZeroU32::new(3);
     let new = plan(&all, &Menu::Entries, &observed(&all[1..])).unwrap();
     assert_eq!(steps(&new), "entry 2+3");
     // Whatever became of them, the entry is there.
