@@ -1,5 +1,6 @@
 #![doc = "Atomic, numbered deployments of a Linux system from bootable OCI images."]
 
+pub mod boot;
 pub mod cli;
 pub mod digest;
 pub mod env;

@@ -1,0 +1,3 @@
+//! What firmware, loaders and the kernel read: their formats, and nothing of deployments.
+
+pub mod cmdline;
