@@ -28,6 +28,7 @@ test:
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --no-default-features --features cli -- --deny warnings
 	$(CARGO) clippy --locked --no-default-features -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings --allow rustdoc::private_intra_doc_links' $(CARGO) doc --locked --no-deps --document-private-items
 

@@ -16,20 +16,36 @@
 //! An entry is never rewritten: FAT promises nothing for a rename over a name when the power goes. New content
 //! gets a new name, and the old one goes after that. [`plan::plan`] decides that as data, [`execute::execute`] acts.
 //!
-//! Deployments, images and the store are not known here, nor where `$BOOT` is mounted.
+//! Deployments, images and the store are not known here, nor where `$BOOT` is mounted. The initramfs needs [`cmdline`]
+//! alone, and is built without the rest.
 
+#[cfg(feature = "cli")]
 pub mod bls;
+pub mod cmdline;
+#[cfg(feature = "cli")]
 pub mod entries;
+#[cfg(feature = "cli")]
 mod error;
+#[cfg(feature = "cli")]
 pub mod execute;
+#[cfg(feature = "cli")]
 pub mod file_name;
+#[cfg(feature = "cli")]
 pub mod grub;
+#[cfg(feature = "cli")]
 pub mod kargs_d;
+#[cfg(feature = "cli")]
 pub mod kernel;
+#[cfg(feature = "cli")]
 mod lines;
+#[cfg(feature = "cli")]
 pub mod loader_conf;
+#[cfg(feature = "cli")]
 pub mod order;
+#[cfg(feature = "cli")]
 pub mod plan;
+#[cfg(feature = "cli")]
 pub mod systemd_boot;
 
+#[cfg(feature = "cli")]
 pub use error::{Error, Result};

@@ -1,0 +1,26 @@
+//! In the initramfs: makes the deployment that the kernel argument `reroot=` names the root file system.
+//!
+//! ```text
+//! before                         after
+//! /sysroot     physical root     /sysroot          the deployment, read-only (or an overlay in RAM)
+//!                                /sysroot/etc      its own /etc, writable (or an overlay in RAM over usr/etc)
+//!                                /sysroot/var      the stateroot's /var, writable
+//!                                /sysroot/sysroot  the physical root, read-only
+//!                                /run/reroot/booted.json
+//! ```
+//!
+//! A deployment that is named and cannot be mounted is an error; another one is never mounted in its place. Without
+//! the argument nothing is done, so that an image also boots where there is no reroot.
+//!
+//! [`choose`] thinks, [`observe`] looks, [`mounts`] acts, [`run()`] calls them in turn. Nothing is known of images,
+//! objects or boot entries, and no record is parsed: a boot does not depend on what may be read from them.
+
+pub mod choose;
+mod error;
+pub mod mounts;
+pub mod observe;
+mod run;
+pub mod settings;
+
+pub use error::{Error, Failure, Result};
+pub use run::{Outcome, run};

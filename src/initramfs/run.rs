@@ -1,0 +1,180 @@
+//! One run, from the kernel's command line to the record of what is mounted.
+
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::choose::{self, Target};
+use super::settings::{self, Etc, Root, Settings};
+use super::{Error, Failure, Result, mounts, observe};
+use crate::boot::cmdline::KernelArgs;
+use crate::fsx::{self, Dir};
+
+/// For the running system: what was mounted here. The directory outlives the initramfs.
+const RUN: &str = "/run";
+const RUN_REROOT: &str = "reroot";
+const BOOTED: &str = "booted.json";
+const BOOTED_LIMIT: u64 = 64 << 10;
+/// No kernel takes a longer command line.
+const CMDLINE_LIMIT: u64 = 64 << 10;
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The command line names no deployment.
+    NotAsked,
+    /// An earlier run did it.
+    AlreadyDone(Target),
+    Mounted {
+        target: Target,
+        millis: u64,
+    },
+}
+
+/// `/run/reroot/booted.json`, version 1. `reroot` reads `version`, `stateroot` and `id` of it; the rest is for people
+/// and tests.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Booted {
+    version: u32,
+    path: String,
+    stateroot: String,
+    id: u64,
+    /// `st_dev` and `st_ino` of the deployment's directory: those of `/`, unless the root is transient.
+    device: u64,
+    inode: u64,
+    transient_etc: bool,
+    transient_root: bool,
+    /// How long the run took, in milliseconds.
+    millis: u64,
+}
+
+/// Mounts the deployment that the kernel's command line names at `sysroot`, where the physical root is mounted.
+/// `started` is when the program began.
+pub fn run(sysroot: &Path, started: Instant) -> Result<Outcome, Failure> {
+    let Some(target) = choose::target(&command_line()?)? else { return Ok(Outcome::NotAsked) };
+    let mut root = None;
+    run_for(&target, sysroot, started, &mut root).map_err(|error| {
+        let deployments = root.as_ref().map_or_else(Vec::new, observe::deployments);
+        Failure { error, target: Some(target), deployments }
+    })
+}
+
+/// Leaves the physical root in `root` as soon as it is open, for a message.
+fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<Dir>) -> Result<Outcome> {
+    let run = run_directory()?;
+    if let Some(path) = mounted_before(&run)? {
+        return match path == target.to_string() {
+            true => Ok(Outcome::AlreadyDone(target.clone())),
+            false => Err(Error::Unfit {
+                path: format!("{RUN}/{RUN_REROOT}/{BOOTED}"),
+                problem: "says that another deployment is mounted already",
+                advice: "it is written once in each boot; restart the machine",
+            }),
+        };
+    }
+    let root = root.insert(physical_root(sysroot)?);
+    let settings = settings::load()?;
+    let observed = observe::observe(root, &choose::requirements(target, &settings))?;
+    choose::check(target, &settings, &observed)?;
+
+    let deployment = target.to_string();
+    let stat = observe::open(root, &deployment).and_then(|dir| Ok(rustix::fs::fstat(dir)?));
+    let stat = stat.map_err(Error::io(format!("looking at {deployment}")))?;
+    mounts::mount(root, sysroot, target, &settings, &run, &Path::new(RUN).join(RUN_REROOT))?;
+    if settings.root == Root::Transient {
+        name_root_device(stat.st_dev)?;
+    }
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    record(&run, target, &settings, (stat.st_dev, stat.st_ino), millis)?;
+    Ok(Outcome::Mounted { target: target.clone(), millis })
+}
+
+fn command_line() -> Result<KernelArgs> {
+    let read = || fsx::read_limited(&fsx::open_dir(Path::new("/proc"))?, "cmdline", CMDLINE_LIMIT);
+    let bytes = read().and_then(|bytes| bytes.ok_or_else(|| Errno::NOENT.into()));
+    Ok(KernelArgs::of_running_kernel(&bytes.map_err(Error::io("reading /proc/cmdline"))?))
+}
+
+fn run_directory() -> Result<Dir> {
+    let make = || fsx::ensure_dir(&fsx::open_dir(Path::new(RUN))?, RUN_REROOT, 0o755);
+    make().map_err(Error::io(format!("making {RUN}/{RUN_REROOT}")))
+}
+
+/// The path of the deployment that an earlier run mounted.
+fn mounted_before(run: &Dir) -> Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Path {
+        path: String,
+    }
+    let context = || Error::io(format!("reading {RUN}/{RUN_REROOT}/{BOOTED}"));
+    let Some(bytes) = fsx::read_limited(run, BOOTED, BOOTED_LIMIT).map_err(context())? else {
+        return Ok(None);
+    };
+    let Path { path } = serde_json::from_slice(&bytes).map_err(|e| context()(io::Error::from(e)))?;
+    Ok(Some(path))
+}
+
+/// Opens what is mounted at `path`.
+fn physical_root(path: &Path) -> Result<Dir> {
+    let open = || {
+        let dir = fsx::open_dir(path)?;
+        let attributes = rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
+        Ok((dir, attributes.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
+    };
+    let shown = path.display();
+    match open().map_err(Error::io::<io::Error>(format!("opening {shown}")))? {
+        (dir, true) => Ok(dir),
+        (_, false) => Err(Error::Unfit {
+            path: shown.to_string(),
+            problem: "is not a mount point",
+            advice: "the root file system was not mounted: does root= name it, and has its driver been loaded?",
+        }),
+    }
+}
+
+/// Tells systemd on which device the root is, which an overlay hides: its generators for partitions and growing look
+/// there (`/run/systemd/volatile-root`, as systemd-volatile-root.service writes it).
+fn name_root_device(device: u64) -> Result<()> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    if major == 0 {
+        // A file system with several devices, or none.
+        return Ok(());
+    }
+    let make = || {
+        let systemd = fsx::ensure_dir(&fsx::open_dir(Path::new(RUN))?, "systemd", 0o755)?;
+        match rustix::fs::symlinkat(format!("/dev/block/{major}:{minor}"), &systemd, "volatile-root") {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    };
+    make().map_err(Error::io::<io::Error>("making /run/systemd/volatile-root"))
+}
+
+fn record(
+    run: &Dir,
+    target: &Target,
+    settings: &Settings,
+    (device, inode): (u64, u64),
+    millis: u64,
+) -> Result<()> {
+    let booted = Booted {
+        version: 1,
+        path: target.to_string(),
+        stateroot: target.stateroot.to_string(),
+        id: target.id,
+        device,
+        inode,
+        transient_etc: settings.etc == Etc::Transient,
+        transient_root: settings.root == Root::Transient,
+        millis,
+    };
+    let mut bytes = serde_json::to_vec_pretty(&booted).expect("plain data with text keys");
+    bytes.push(b'\n');
+    fsx::write_atomic(run, BOOTED, &bytes, 0o644)
+        .map_err(Error::io(format!("writing {RUN}/{RUN_REROOT}/{BOOTED}")))
+}
