@@ -23,6 +23,13 @@ mkfs.btrfs:btrfs-progs
 losetup:mount
 setpriv:util-linux
 fusermount3:fuse3
+qemu-system-x86_64:qemu-system-x86
+/usr/share/OVMF/OVMF_CODE_4M.fd:ovmf
+buildah:buildah
+sfdisk:fdisk
+mcopy:mtools
+mkfs.vfat:dosfstools
+mkfs.xfs:xfsprogs
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then
@@ -30,10 +37,10 @@ if [ "${1:-}" = bench ]; then
 fi
 
 # Where the storage daemon is: newer releases (and backports) have it in qemu-utils, older ones in
-# qemu-system-common, and the two packages of different age cannot both be installed.
+# qemu-system-common, and packages of different age cannot both be installed: the emulator's age decides.
 storage_daemon_package() {
     local version
-    version=$(apt-cache policy qemu-utils | awk '/Installed:/ && $2 != "(none)" { print $2; exit } /Candidate:/ { print $2 }')
+    version=$(apt-cache policy qemu-system-x86 | awk '/Installed:/ && $2 != "(none)" { print $2; exit } /Candidate:/ { print $2 }')
     if [ -n "$version" ] && dpkg --compare-versions "$version" ge 1:10; then
         echo qemu-utils
     else

@@ -1,0 +1,12 @@
+//! Real boots: the image that the Containerfile makes, in QEMU without KVM.
+//!
+//! A scenario is one test function: it boots one machine, sometimes more than once, and checks many things on it.
+//! `make test-vm SCENARIO=…` runs one; `target/vm/<scenario>.console` has what its console said. Those that
+//! `make test` leaves to `make test-vm` are marked `ignore`.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
+
+mod direct;
+mod harness;
+#[path = "../it/support/mod.rs"]
+mod support;
