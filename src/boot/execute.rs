@@ -28,7 +28,8 @@ pub struct Report {
 
 /// Carries out a plan. Too little space is an error before anything is written.
 ///
-/// What interrupted commands left is swept first: it may be what `$BOOT` is full of.
+/// The caller holds the lock of the sysroot since before [`super::plan::Observed`] was read. What interrupted commands
+/// left is swept first: it may be what `$BOOT` is full of.
 pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Report> {
     let mut report = Report::default();
     sweep_scratch(boot)?;

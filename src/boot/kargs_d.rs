@@ -250,6 +250,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn any_text_is_read_or_refused(text in "(kargs = )?\\[?(['\"][a= \"']{0,9}['\"],?\n?){0,4}\\]?\\PC{0,9}") {
+            if let Ok(arguments) = parse(text.as_bytes(), "f", "x86_64") {
+                proptest::prop_assert!(arguments.iter().all(|a| a.trim() == a && !a.is_empty()));
+            }
+        }
+
+        #[test]
         fn local_arguments_survive_every_upgrade(old in "([ab] ){0,5}", new in "([ab] ){0,5}", local in "([xy] ){0,4}") {
             let (old, new, local) = (words(&old), words(&new), words(&local));
             let before = [local.clone(), old.clone()].concat();

@@ -181,7 +181,11 @@ pub fn ensure_pair(boot: &Dir, pair: &Pair, source: &PairSource) -> Result<Ensur
         fsx::sync_dir(&dir)?;
         Ok((copied, PairSource { vmlinuz, initrd }.identify()?))
     };
-    let (copied, written) = write().map_err(context())?;
+    let (copied, written) = write().map_err(|error| {
+        // The disk may be full of it. What cannot be removed now is swept by the next command.
+        let _ = fsx::remove_tree(&pairs, &scratch);
+        context()(error)
+    })?;
     if copied != *pair {
         return Err(Error::Corrupt {
             object: format!("the source of {shown}"),

@@ -147,6 +147,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+            if let Ok(lines) = Lines::parse(&bytes, 1000, "f") {
+                proptest::prop_assert_eq!(Lines::parse(lines.print().as_bytes(), 1000, "f").unwrap(), lines);
+            }
+        }
+
+        #[test]
         fn what_is_printed_parses_to_the_same(text in "([a-z#]{0,3}[ \t]{0,2}[a-z\"' \tä]{0,6}\n){0,6}") {
             let lines = parse(&text);
             proptest::prop_assert_eq!(parse(&lines.print()), lines);

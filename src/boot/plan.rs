@@ -122,8 +122,11 @@ impl Plan {
     }
 }
 
-/// Decides how `$BOOT` comes to boot the wanted deployments, which are given in boot order.
+/// Decides how `$BOOT` comes to boot the wanted deployments, which are given in boot order: those of all stateroots,
+/// for entries of ours that are not wanted go, and the kernels that nothing names with them.
 ///
+/// An order that boots another deployment is [`Error::OrderTaken`]: counters were lost, and the next number must be
+/// above [`Entries::highest_order`]. Values that no entry can have, or that GRUB cannot pass on, are errors as well.
 /// Space is counted, not checked: the caller may want fewer deployments then ([`Plan::shortage_bytes`]).
 pub fn plan(wanted: &[Wanted], menu: &Menu, observed: &Observed) -> Result<Plan> {
     check(wanted)?;
@@ -259,6 +262,7 @@ fn entry(wanted: &Wanted, machine_id: Option<&str>) -> Result<BlsEntry> {
     })?)
 }
 
+/// What decides what boots, and when. The title is for people to change, and later versions may write another.
 fn differing_keys(wanted: &Wanted, entry: &BlsEntry) -> Vec<&'static str> {
     let digest = wanted.pair.digest;
     let mut keys = Vec::new();
@@ -267,7 +271,6 @@ fn differing_keys(wanted: &Wanted, entry: &BlsEntry) -> Vec<&'static str> {
             keys.push(key)
         }
     };
-    compare("title", entry.title() == Some(&wanted.title));
     compare("version", entry.version() == Some(&wanted.order.to_string()));
     compare("sort-key", entry.sort_key() == Some(SORT_KEY));
     compare("options", entry.options() == wanted.options);

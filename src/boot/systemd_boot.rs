@@ -180,6 +180,15 @@ mod tests {
         assert_eq!(version_of(&far), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_program_has_a_version_or_none(front: Vec<u8>, version in "[0-9.~a-z-]{1,20}", back: Vec<u8>) {
+            version_of(&front);
+            let program = [&*front, format!("#### LoaderInfo: systemd-boot {version} ####").as_bytes(), &back].concat();
+            proptest::prop_assert_eq!(version_of(&program), Some(version));
+        }
+    }
+
     #[test]
     fn only_what_is_older_or_different_is_replaced() {
         let (old, new) = (program("systemd-boot 252.9"), program("systemd-boot 252.10"));

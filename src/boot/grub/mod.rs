@@ -18,7 +18,7 @@ mod stub;
 
 pub use menu::{MENU_LIMIT, menu, read_menu, write_menu};
 pub use quote::{kernel_arguments, quote};
-pub use stub::{esp_stub, main_config};
+pub use stub::{MODULES, esp_stub, main_config};
 
 use super::{Error, Result};
 

@@ -47,7 +47,7 @@ fn kernel_argument(word: &str) -> Result<String, ArgumentError> {
         return Err(error("it has a quote that is not closed"));
     }
     let bare = |text: &str| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(String::from);
-    let argument = match (bare(word), word.split_once('=')) {
+    let argument = match (bare(word), word.split_once('=').filter(|(key, _)| !key.is_empty())) {
         (Some(argument), _) => argument,
         (None, Some((key, value))) => match bare(value) {
             Some(value) => format!("{key}={value}"),

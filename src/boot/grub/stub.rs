@@ -2,6 +2,21 @@
 
 use super::GrubRoot;
 
+/// The modules that the generated files use, for whoever makes an image of GRUB that cannot load them later. The file
+/// system of `$BOOT` comes to that (`ext2`, `xfs`, `btrfs`, `fat`), with UEFI `efifwsetup`, and `fdt` for device trees.
+pub const MODULES: [&str; 10] = [
+    "configfile",
+    "echo",
+    "linux",
+    "normal",
+    "part_gpt",
+    "part_msdos",
+    "search",
+    "search_fs_uuid",
+    "sleep",
+    "test",
+];
+
 /// Where GRUB of Fedora and GRUB 2.14 have the command `blscfg`.
 const BLSCFG: &str = "\tfor module in blsuki blscfg; do
 \t\tif [ -f $prefix/$grub_cpu-$grub_platform/$module.mod ]; then
