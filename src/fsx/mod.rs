@@ -25,6 +25,8 @@ pub use durable::{FilesystemSync, remove_file, rename, rename_noreplace, sync_di
 pub use loopdev::LoopDevice;
 pub use meta::{set_owner_and_mode, set_times};
 pub use mount::mount_detached;
+#[cfg(feature = "cli")]
+pub use mount::writable;
 pub use remove::remove_tree;
 pub use rooted::{open_in_root, read_in_root};
 pub use space::{FreeSpace, free_space};

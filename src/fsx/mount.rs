@@ -1,5 +1,5 @@
-//! A file system that is mounted nowhere: it is there as long as its directory is open, and gone when the process
-//! is, however that ends.
+//! File systems that are mounted nowhere: they are there as long as a directory of theirs is open, and gone when the
+//! process is, however that ends.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,6 +21,57 @@ pub fn mount_detached(device: &Path, kind: &str) -> io::Result<Dir> {
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
     };
     let mount = mounted().map_err(|errno: rustix::io::Errno| explained(&context, errno.into()))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(mount, ".", flags, Mode::empty())?;
+    Ok(Dir::from_std_file(root.into()))
+}
+
+/// The same directory in a mount of our own that may be written to, when `dir` is the root of one that may not. A
+/// running system has its physical root mounted read-only, so that nobody writes there by mistake; others do not see
+/// this mount (open_tree(2), mount_setattr(2); ostree remounts in a namespace of its own for the same end).
+///
+/// Gives `dir` back when it is writable. Needs `CAP_SYS_ADMIN` otherwise. A file system that is read-only itself stays
+/// so.
+#[cfg(feature = "cli")]
+pub fn writable(dir: &Dir) -> io::Result<Dir> {
+    use rustix::mount::{OpenTreeFlags, open_tree};
+    use std::os::fd::AsRawFd;
+
+    if !rustix::fs::fstatvfs(dir)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return dir.try_clone();
+    }
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = open_tree(dir, "", flags)?;
+    /// `struct mount_attr` of linux/mount.h.
+    #[repr(C)]
+    struct MountAttributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    let attributes = MountAttributes {
+        set: 0,
+        clear: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(),
+        propagation: 0,
+        user_namespace: 0,
+    };
+    #[expect(unsafe_code, reason = "neither rustix nor libc has this system call")]
+    // SAFETY: the path is an empty string, and the structure the one of linux/mount.h with its size.
+    let changed = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if changed != 0 {
+        return Err(io::Error::last_os_error());
+    }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(mount, ".", flags, Mode::empty())?;
     Ok(Dir::from_std_file(root.into()))

@@ -26,6 +26,9 @@ impl Sysroot {
         let path = physical_root(path, env);
         let shown = path.display();
         let root = fsx::open_dir(&path).map_err(Error::io(format!("opening sysroot {shown}")))?;
+        // A running system has it mounted read-only. Who may not change that may not write either.
+        let is_booted = path == env.config_root.join(layout::BOOTED_SYSROOT);
+        let root = if is_booted && env.privileged { fsx::writable(&root).unwrap_or(root) } else { root };
         let not_a_sysroot = || Error::NotASysroot { path: shown.to_string() };
         let open = |dir: &Dir, name: &str| {
             fsx::subdir_optional(dir, name).map_err(Error::io(format!("opening {name} in sysroot {shown}")))

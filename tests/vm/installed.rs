@@ -35,6 +35,59 @@ fn install(image: &Image, name: &str, directory: &Path, more: &[&str]) -> Spec {
 }
 
 #[test]
+#[ignore = "make test-vm"]
+fn two_deployments() {
+    let image = match Image::build(Variant::Dracut) {
+        Ok(image) => image,
+        Err(reason) => return skip("vm::two_deployments", reason),
+    };
+    let directory = scratch();
+    let spec = install(&image, "two_deployments", directory.path(), &[]);
+    let mut checks = Checks::after_login(Vm::start(&spec));
+    checks.vm.copy_in(image.layout(), "/var/tmp/image");
+    checks.check("the running system takes a second deployment, and keeps /sysroot read-only", |vm| {
+        let report = vm.ok("reroot deploy --quiet --json --karg second oci:/var/tmp/image:os");
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["id"], &report["stateroot"]), (&2.into(), &"os".into()));
+        assert_ne!(vm.run("touch /sysroot/written").code, 0);
+        vm.ok("reroot fsck && sync -f /boot");
+    });
+    checks.check("the menu has both, the new one first", |vm| {
+        assert_eq!(menu(vm), ["reroot-0000000002.conf", "reroot-0000000001.conf"]);
+    });
+    checks.vm.reboot();
+    checks.check("the new deployment boots", |vm| assert_eq!(booted(vm), 2));
+    checks.vm.ok("bootctl set-oneshot reroot-0000000001.conf");
+    checks.vm.reboot();
+    checks.check("the old one boots by its entry", |vm| {
+        assert_eq!(booted(vm), 1);
+        assert!(!vm.ok("cat /proc/cmdline").contains("second"));
+    });
+    checks.check("a rollback is a new entry for the older deployment", |vm| {
+        vm.ok("reroot rollback && sync -f /boot");
+        assert_eq!(menu(vm), ["reroot-0000000003.conf", "reroot-0000000002.conf"]);
+        assert!(
+            vm.ok("cat /boot/loader/entries/reroot-0000000003.conf")
+                .contains("reroot=/reroot/deploy/os/deploy/1")
+        );
+    });
+    let vm = checks.done();
+    vm.power_off();
+}
+
+/// The entries of ours in the order of systemd-boot's menu.
+fn menu(vm: &mut Vm) -> Vec<String> {
+    let menu: Value = serde_json::from_str(&vm.ok("bootctl list --no-pager --json=short")).unwrap();
+    let ids = menu.as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned());
+    ids.filter(|id| id.starts_with("reroot-")).collect()
+}
+
+fn booted(vm: &mut Vm) -> u64 {
+    let booted: Value = serde_json::from_str(&vm.ok("cat /run/reroot/booted.json")).unwrap();
+    booted["id"].as_u64().unwrap()
+}
+
+#[test]
 fn uefi_systemd_boot() {
     let image = match Image::build(Variant::Dracut) {
         Ok(image) => image,

@@ -80,6 +80,11 @@ impl Image {
         Ok(Self { layout })
     }
 
+    /// The OCI layout.
+    pub fn layout(&self) -> &Path {
+        &self.layout
+    }
+
     /// As `reroot deploy` takes it.
     pub fn reference(&self) -> String {
         format!("oci:{}:os", self.layout.display())
