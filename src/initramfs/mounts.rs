@@ -15,7 +15,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 use rustix::mount::{
@@ -24,36 +24,31 @@ use rustix::mount::{
 };
 
 use super::choose::Target;
+use super::observe::Found;
 use super::settings::{Etc, Root, Settings};
-use super::{Error, Result, observe};
+use super::{Error, Result};
 use crate::fsx::{self, Dir};
 
-/// Where the new root is put together, below `/run/reroot`.
+/// For the running system too; it outlives the initramfs.
+pub const RUN: &str = "/run/reroot";
+/// Where the new root is put together, below [`RUN`].
 const NEW: &str = "new";
-/// Where the file system in RAM is while overlays are made of it.
+/// Where the file system in RAM is while overlays are made of it, below [`RUN`].
 const RAM: &str = "ram";
 
-/// Makes `target` what is mounted at `sysroot`. `root` is the physical root, which is mounted there and has all that
-/// `target` requires; `run` is `/run/reroot`, at the path `run_path`.
-pub fn mount(
-    root: &Dir,
-    sysroot: &Path,
-    target: &Target,
-    settings: &Settings,
-    run: &Dir,
-    run_path: &Path,
-) -> Result<()> {
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .map_err(Error::io("making all mounts private"))?;
-    make_writable(root).map_err(Error::io(format!(
-        "making the file system at {} writable (it is mounted read-only until then)",
-        sysroot.display()
-    )))?;
-    let new = Scratch::make(run, run_path, NEW)?;
-    let built = build(root, sysroot, target, settings, &new, run, run_path)?;
-    switch(root, sysroot, &built)?;
-    new.keep_mount();
-    Ok(())
+/// What is to be mounted, and of what.
+#[derive(Debug)]
+pub struct Job<'a> {
+    pub target: &'a Target,
+    pub settings: Settings,
+    /// Where the physical root is mounted, and the new one will be.
+    pub sysroot: &'a Path,
+    /// The physical root.
+    pub root: &'a Dir,
+    /// All that `target` requires in it.
+    pub found: &'a Found,
+    /// The directory [`RUN`].
+    pub run: &'a Dir,
 }
 
 /// The new root, complete but for `/sysroot`.
@@ -64,87 +59,93 @@ struct NewRoot {
     sysroot: Dir,
 }
 
-fn build(
-    root: &Dir,
-    sysroot: &Path,
-    target: &Target,
-    settings: &Settings,
-    new: &Scratch<'_>,
-    run: &Dir,
-    run_path: &Path,
-) -> Result<NewRoot> {
-    let open = |path: String| observe::open(root, &path).map_err(Error::io(format!("opening {path}")));
-    let deployment = open(target.to_string())?;
-    let own_etc = open(format!("{target}/etc"))?;
-    let var = open(format!("{}/var", target.stateroot_path()))?;
-
-    let transient = settings.root == Root::Transient || settings.etc == Etc::Transient;
-    let ram = if transient { Some(Ram::make(run, run_path)?) } else { None };
-    let overlay = |name, path: String| {
-        let lower = open(path.clone())?;
-        let context = format!("mounting an overlay on {path} (its module must be in the initramfs)");
-        let ram = ram.as_ref().expect("made when anything is transient");
-        ram.overlay(name, &lower, &sysroot.join(&path[1..])).map_err(Error::io(context))
-    };
-    let bind = |dir: &Dir, path: String| bind(dir).map_err(Error::io(format!("mounting {path}")));
-
-    let mount = match settings.root {
-        Root::ReadOnly => bind(&deployment, target.to_string())?,
-        Root::Transient => overlay("root", target.to_string())?,
-    };
-    let etc = match settings.etc {
-        Etc::Own => bind(&own_etc, format!("{target}/etc"))?,
-        Etc::Transient => overlay("etc", format!("{target}/usr/etc"))?,
-    };
-    let var = bind(&var, format!("{}/var", target.stateroot_path()))?;
-
-    attach(&mount, &new.dir).map_err(Error::io("mounting the new root"))?;
-    let inside = |name: &str| {
-        fsx::open_subdir(&mount, name).map_err(Error::io(format!("opening {name} in the new root")))
-    };
-    for (name, what) in [("etc", &etc), ("var", &var)] {
-        let place = inside(name)?;
-        let done = attach(what, &place).and_then(|()| set_access(what, Access::ReadWrite));
-        done.map_err(Error::io(format!("mounting {name} in the new root")))?;
+impl Job<'_> {
+    /// Does it.
+    pub fn run(&self) -> Result<()> {
+        rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .map_err(Error::io("making all mounts private"))?;
+        make_writable(self.root).map_err(Error::io(format!(
+            "making the file system at {} writable (it is mounted read-only until then)",
+            self.sysroot.display()
+        )))?;
+        let place = Scratch::make(self.run, NEW)?;
+        let new = self.build(&place.dir)?;
+        self.switch(&new)?;
+        place.keep_mount();
+        Ok(())
     }
-    let access = match settings.root {
-        Root::ReadOnly => Access::ReadOnly,
-        Root::Transient => Access::ReadWrite,
-    };
-    set_access(&mount, access).map_err(Error::io("setting the new root read-only or writable"))?;
-    let sysroot = inside("sysroot")?;
-    Ok(NewRoot { mount, sysroot })
-}
 
-/// Moves the physical root into the new one, and the new one to its place.
-fn switch(root: &Dir, sysroot: &Path, new: &NewRoot) -> Result<()> {
-    let shown = sysroot.display();
-    attach(root, &new.sysroot).map_err(Error::io(format!("moving {shown} into the new root")))?;
-    let finish = || {
-        set_access(root, Access::ReadOnly)?;
-        attach(&new.mount, &fsx::open_dir(sysroot)?)
-    };
-    finish().map_err(|error| {
-        // Back where people look for it. If that fails too, the first error is the one to tell.
-        let _ = fsx::open_dir(sysroot).and_then(|place| attach(root, &place));
-        Error::io(format!("moving the new root to {shown}"))(error)
-    })
+    /// Puts the new root together at `place`.
+    fn build(&self, place: &Dir) -> Result<NewRoot> {
+        let Self { target, settings, .. } = self;
+        let transient = settings.root == Root::Transient || settings.etc == Etc::Transient;
+        let ram = if transient { Some(Ram::make(self.run)?) } else { None };
+        let overlay = |name, path: String| {
+            let ram = ram.as_ref().expect("made when anything is transient");
+            let overlay = ram.overlay(name, self.found.directory(&path)?, &self.sysroot.join(&path[1..]));
+            overlay.map_err(Error::io(format!(
+                "mounting an overlay on {path} (its module must be in the initramfs)"
+            )))
+        };
+        let bind = |path: String| {
+            bind(self.found.directory(&path)?).map_err(Error::io(format!("mounting {path} a second time")))
+        };
+        let (root, access) = match settings.root {
+            Root::ReadOnly => (bind(target.to_string())?, Access::ReadOnly),
+            Root::Transient => (overlay("root", target.to_string())?, Access::ReadWrite),
+        };
+        let etc = match settings.etc {
+            Etc::Own => bind(format!("{target}/etc"))?,
+            Etc::Transient => overlay("etc", format!("{target}/usr/etc"))?,
+        };
+        let var = bind(format!("{}/var", target.stateroot_path()))?;
+
+        let inside = |name: &str| {
+            fsx::open_subdir(&root, name).map_err(Error::io(format!("opening {name} in the new root")))
+        };
+        attach(&root, place).map_err(Error::io("mounting the new root"))?;
+        for (name, mount) in [("etc", &etc), ("var", &var)] {
+            let place = inside(name)?;
+            let mounted = attach(mount, &place).and_then(|()| set_access(mount, Access::ReadWrite));
+            mounted.map_err(Error::io(format!("mounting {name} in the new root")))?;
+        }
+        set_access(&root, access).map_err(Error::io("setting the new root read-only or writable"))?;
+        let sysroot = inside("sysroot")?;
+        Ok(NewRoot { mount: root, sysroot })
+    }
+
+    /// Moves the physical root into the new one, and the new one to its place.
+    fn switch(&self, new: &NewRoot) -> Result<()> {
+        let shown = self.sysroot.display();
+        attach(self.root, &new.sysroot).map_err(Error::io(format!("moving {shown} into the new root")))?;
+        let finish = || {
+            set_access(self.root, Access::ReadOnly)?;
+            attach(&new.mount, &fsx::open_dir(self.sysroot)?)
+        };
+        finish().map_err(|error| {
+            // Back where people look for it. If that fails too, the first error is the one to tell.
+            let _ = fsx::open_dir(self.sysroot).and_then(|place| attach(self.root, &place));
+            Error::io(format!("moving the new root to {shown}"))(error)
+        })
+    }
 }
 
 /// A directory below `/run/reroot` on which something is mounted for a while.
 struct Scratch<'a> {
     run: &'a Dir,
-    run_path: &'a Path,
     name: &'static str,
     dir: Dir,
     mounted: bool,
 }
 
 impl<'a> Scratch<'a> {
-    fn make(run: &'a Dir, run_path: &'a Path, name: &'static str) -> Result<Self> {
-        let dir = fsx::ensure_dir(run, name, 0o700);
-        let dir = dir.map_err(Error::io(format!("making {}/{name}", run_path.display())))?;
-        Ok(Self { run, run_path, name, dir, mounted: true })
+    fn make(run: &'a Dir, name: &'static str) -> Result<Self> {
+        let dir = fsx::ensure_dir(run, name, 0o700).map_err(Error::io(format!("making {RUN}/{name}")))?;
+        Ok(Self { run, name, dir, mounted: true })
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new(RUN).join(self.name)
     }
 
     /// What was mounted here is somewhere else now.
@@ -157,10 +158,7 @@ impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         if self.mounted {
             // Nothing may be mounted yet; what is left of it hinders nobody.
-            let _ = rustix::mount::unmount(
-                self.run_path.join(self.name),
-                UnmountFlags::DETACH | UnmountFlags::NOFOLLOW,
-            );
+            let _ = rustix::mount::unmount(self.path(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
         }
         let _ = rustix::fs::unlinkat(self.run, self.name, rustix::fs::AtFlags::REMOVEDIR);
     }
@@ -174,8 +172,8 @@ struct Ram<'a> {
 }
 
 impl<'a> Ram<'a> {
-    fn make(run: &'a Dir, run_path: &'a Path) -> Result<Self> {
-        let scratch = Scratch::make(run, run_path, RAM)?;
+    fn make(run: &'a Dir) -> Result<Self> {
+        let scratch = Scratch::make(run, RAM)?;
         let make = || {
             let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
             rustix::mount::fsconfig_set_string(&fs, "source", "reroot")?;
@@ -204,7 +202,7 @@ impl<'a> Ram<'a> {
 
         // As paths: descriptors are accepted since Linux 6.13 only. None of these paths has a link in it, nor a
         // character that overlayfs would take for a separator.
-        let ram = self.scratch.run_path.join(self.scratch.name).join(name);
+        let ram = self.scratch.path().join(name);
         let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         rustix::mount::fsconfig_set_string(&fs, "source", "reroot")?;
         rustix::mount::fsconfig_set_string(&fs, "lowerdir", lower_path)?;

@@ -1,6 +1,9 @@
 //! Looking at the physical root. No symbolic link in it is followed.
 
-use rustix::fs::{AtFlags, FileType};
+use std::collections::BTreeMap;
+use std::io;
+
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::choose::{Kind, Observed, Requirement, Target, parse_id};
@@ -8,62 +11,76 @@ use super::{Error, Result};
 use crate::fsx::{self, Dir};
 use crate::names::StaterootName;
 
-/// Looks at every path that is required.
-pub fn observe(root: &Dir, requirements: &[Requirement]) -> Result<Observed> {
-    let look = |requirement: &Requirement| {
-        let path = &requirement.path;
-        let kind = kind(root, path).map_err(Error::io(format!("looking at {path}")))?;
-        Ok((path.clone(), kind))
-    };
-    requirements.iter().map(look).collect()
+/// What was found of what is required.
+#[derive(Debug)]
+pub struct Found {
+    pub observed: Observed,
+    /// The directories, each opened once: what was looked at is what will be mounted.
+    directories: BTreeMap<String, Dir>,
 }
 
-/// Opens a directory by its path from the physical root.
-pub fn open(root: &Dir, path: &str) -> std::io::Result<Dir> {
-    let mut dir = root.try_clone()?;
-    for component in path.split('/').filter(|c| !c.is_empty()) {
-        dir = fsx::open_subdir(&dir, component)?;
+impl Found {
+    /// A directory that was required, by its path from the physical root.
+    pub fn directory(&self, path: &str) -> Result<&Dir> {
+        let missing = || Error::io(format!("opening {path}"))(Errno::NOENT);
+        self.directories.get(path).ok_or_else(missing)
     }
-    Ok(dir)
 }
 
-fn kind(root: &Dir, path: &str) -> std::io::Result<Kind> {
-    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let look =
-        || rustix::fs::statat(open(root, parent)?, name, AtFlags::SYMLINK_NOFOLLOW).map_err(Into::into);
-    match look() {
-        Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Kind::Directory,
-            FileType::RegularFile => Kind::File,
-            _ => Kind::Other,
-        }),
-        Err(error) => match Errno::from_io_error(&error) {
-            // What is wrong with the parent was found at the parent.
-            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(Kind::Missing),
-            _ => Err(error),
-        },
+/// Looks at every path that is required, parents first.
+pub fn observe(root: &Dir, requirements: &[Requirement]) -> Result<Found> {
+    let mut found = Found { observed: Observed::new(), directories: BTreeMap::new() };
+    for Requirement { path, .. } in requirements {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = if parent.is_empty() { Some(root) } else { found.directories.get(parent) };
+        let looked = parent.map_or(Ok(None), |parent| open(parent, name));
+        let (kind, directory) = match looked.map_err(Error::io(format!("looking at {path}")))? {
+            None => (Kind::Missing, None),
+            Some((FileType::Directory, file)) => (Kind::Directory, Some(file)),
+            Some((FileType::RegularFile, _)) => (Kind::File, None),
+            Some(_) => (Kind::Other, None),
+        };
+        found.observed.insert(path.clone(), kind);
+        found.directories.extend(directory.map(|directory| (path.clone(), directory)));
+    }
+    Ok(found)
+}
+
+/// Opens whatever it is without side effects (`O_PATH`); `None` when it is absent.
+fn open(dir: &Dir, name: &str) -> io::Result<Option<(FileType, Dir)>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(fd) => {
+            let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+            Ok(Some((kind, Dir::from_std_file(fd.into()))))
+        }
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
 /// The deployments on the disk, sorted. What cannot be read is left out: this is for a message about another error.
 pub fn deployments(root: &Dir) -> Vec<Target> {
     let mut found = Vec::new();
-    for stateroot in names::<StaterootName>(root, "/reroot/deploy") {
-        let deploy = format!("/reroot/deploy/{stateroot}/deploy");
-        for id in names::<String>(root, &deploy).iter().filter_map(|name| parse_id(name)) {
-            let target = Target { stateroot: stateroot.clone(), id };
-            if matches!(kind(root, &format!("{target}.json")), Ok(Kind::File)) {
-                found.push(target);
-            }
-        }
+    let Some(all) = subdir(root, "reroot").and_then(|reroot| subdir(&reroot, "deploy")) else { return found };
+    for stateroot in names(&all).iter().filter_map(|name| name.parse::<StaterootName>().ok()) {
+        let deploy = subdir(&all, stateroot.as_str()).and_then(|dir| subdir(&dir, "deploy"));
+        let Some(deploy) = deploy else { continue };
+        let names = names(&deploy);
+        let ids = names.iter().filter_map(|name| parse_id(name));
+        let ids = ids
+            .filter(|id| names.contains(&format!("{id}.json")) && subdir(&deploy, &id.to_string()).is_some());
+        found.extend(ids.map(|id| Target { stateroot: stateroot.clone(), id }));
     }
     found.sort();
     found
 }
 
-/// The directories in a directory whose names are what is looked for.
-fn names<T: std::str::FromStr>(root: &Dir, path: &str) -> Vec<T> {
-    let list = open(root, path).and_then(|dir| fsx::list_dir(&dir)).unwrap_or_default();
-    let directories = list.iter().filter(|entry| entry.kind == FileType::Directory);
-    directories.filter_map(|entry| str::from_utf8(&entry.name).ok()?.parse().ok()).collect()
+fn subdir(dir: &Dir, name: &str) -> Option<Dir> {
+    fsx::subdir_optional(dir, name).ok().flatten()
+}
+
+fn names(dir: &Dir) -> Vec<String> {
+    let listed = fsx::list_dir(dir).unwrap_or_default();
+    listed.into_iter().filter_map(|entry| String::from_utf8(entry.name).ok()).collect()
 }

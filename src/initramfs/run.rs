@@ -9,14 +9,12 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::choose::{self, Target};
+use super::mounts::{Job, RUN};
 use super::settings::{self, Etc, Root, Settings};
-use super::{Error, Failure, Result, mounts, observe};
+use super::{Error, Failure, Result, observe};
 use crate::boot::cmdline::KernelArgs;
 use crate::fsx::{self, Dir};
 
-/// For the running system: what was mounted here. The directory outlives the initramfs.
-const RUN: &str = "/run";
-const RUN_REROOT: &str = "reroot";
 const BOOTED: &str = "booted.json";
 const BOOTED_LIMIT: u64 = 64 << 10;
 /// No kernel takes a longer command line.
@@ -71,7 +69,7 @@ fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<
         return match path == target.to_string() {
             true => Ok(Outcome::AlreadyDone(target.clone())),
             false => Err(Error::Unfit {
-                path: format!("{RUN}/{RUN_REROOT}/{BOOTED}"),
+                path: format!("{RUN}/{BOOTED}"),
                 problem: "says that another deployment is mounted already",
                 advice: "it is written once in each boot; restart the machine",
             }),
@@ -79,13 +77,12 @@ fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<
     }
     let root = root.insert(physical_root(sysroot)?);
     let settings = settings::load()?;
-    let observed = observe::observe(root, &choose::requirements(target, &settings))?;
-    choose::check(target, &settings, &observed)?;
+    let found = observe::observe(root, &choose::requirements(target, &settings))?;
+    choose::check(target, &settings, &found.observed)?;
 
-    let deployment = target.to_string();
-    let stat = observe::open(root, &deployment).and_then(|dir| Ok(rustix::fs::fstat(dir)?));
-    let stat = stat.map_err(Error::io(format!("looking at {deployment}")))?;
-    mounts::mount(root, sysroot, target, &settings, &run, &Path::new(RUN).join(RUN_REROOT))?;
+    let path = target.to_string();
+    let stat = rustix::fs::fstat(found.directory(&path)?).map_err(Error::io(format!("looking at {path}")))?;
+    Job { target, settings, sysroot, root, found: &found, run: &run }.run()?;
     if settings.root == Root::Transient {
         name_root_device(stat.st_dev)?;
     }
@@ -101,8 +98,8 @@ fn command_line() -> Result<KernelArgs> {
 }
 
 fn run_directory() -> Result<Dir> {
-    let make = || fsx::ensure_dir(&fsx::open_dir(Path::new(RUN))?, RUN_REROOT, 0o755);
-    make().map_err(Error::io(format!("making {RUN}/{RUN_REROOT}")))
+    let make = || fsx::ensure_dir(&fsx::open_dir(Path::new("/run"))?, "reroot", 0o755);
+    make().map_err(Error::io(format!("making {RUN}")))
 }
 
 /// The path of the deployment that an earlier run mounted.
@@ -111,7 +108,7 @@ fn mounted_before(run: &Dir) -> Result<Option<String>> {
     struct Path {
         path: String,
     }
-    let context = || Error::io(format!("reading {RUN}/{RUN_REROOT}/{BOOTED}"));
+    let context = || Error::io(format!("reading {RUN}/{BOOTED}"));
     let Some(bytes) = fsx::read_limited(run, BOOTED, BOOTED_LIMIT).map_err(context())? else {
         return Ok(None);
     };
@@ -146,7 +143,7 @@ fn name_root_device(device: u64) -> Result<()> {
         return Ok(());
     }
     let make = || {
-        let systemd = fsx::ensure_dir(&fsx::open_dir(Path::new(RUN))?, "systemd", 0o755)?;
+        let systemd = fsx::ensure_dir(&fsx::open_dir(Path::new("/run"))?, "systemd", 0o755)?;
         match rustix::fs::symlinkat(format!("/dev/block/{major}:{minor}"), &systemd, "volatile-root") {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -175,6 +172,5 @@ fn record(
     };
     let mut bytes = serde_json::to_vec_pretty(&booted).expect("plain data with text keys");
     bytes.push(b'\n');
-    fsx::write_atomic(run, BOOTED, &bytes, 0o644)
-        .map_err(Error::io(format!("writing {RUN}/{RUN_REROOT}/{BOOTED}")))
+    fsx::write_atomic(run, BOOTED, &bytes, 0o644).map_err(Error::io(format!("writing {RUN}/{BOOTED}")))
 }
