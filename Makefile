@@ -3,7 +3,7 @@
 CARGO ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check bench test-powercut install
+.PHONY: help build demo test check bench test-powercut test-vm install
 
 help:
 	@echo 'make build          the release binary, $(target)/release/reroot'
@@ -12,6 +12,7 @@ help:
 	@echo 'make check          formatting, lints, documentation'
 	@echo 'make bench          measure against podman, skopeo + umoci and ostree; needs root'
 	@echo 'make install        the program, manual pages and completions below $$DESTDIR$$PREFIX'
+	@echo 'make test-vm        boot real systems in QEMU, all of them or SCENARIO=NAME; needs root'
 	@echo 'make test-powercut  thousands of power cuts instead of hundreds; needs root'
 
 build:
@@ -39,6 +40,10 @@ bench: build
 test-powercut:
 	tests/deps.sh
 	REROOT_POWERCUT_STATES=$(or $(STATES),3000) $(CARGO) test --locked --test powercut -- --nocapture
+
+test-vm:
+	tests/deps.sh
+	$(CARGO) test --locked --test vm -- --include-ignored --nocapture $(SCENARIO)
 
 PREFIX ?= /usr
 install: build

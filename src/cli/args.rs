@@ -105,6 +105,7 @@ pub(super) struct ForPlatform {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(cmd::init::Args),
+    Install(cmd::install::Args),
     Deploy(cmd::deploy::Args),
     Upgrade(cmd::upgrade::Args),
     Switch(cmd::switch::Args),
@@ -124,12 +125,21 @@ pub(super) enum Command {
 impl Command {
     /// True for what the configuration decides about: what is fetched, and what is removed.
     pub(super) fn needs_config(&self) -> bool {
-        matches!(self, Self::Deploy(_) | Self::Upgrade(_) | Self::Switch(_) | Self::Prune(_) | Self::Image(_))
+        matches!(
+            self,
+            Self::Deploy(_)
+                | Self::Install(_)
+                | Self::Upgrade(_)
+                | Self::Switch(_)
+                | Self::Prune(_)
+                | Self::Image(_)
+        )
     }
 
     pub(super) fn run(&self, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
         match self {
             Self::Init(args) => cmd::init::run(args, global, context, output),
+            Self::Install(args) => cmd::install::run(args, global, context, output),
             Self::Deploy(args) => cmd::deploy::run(args, global, context, output),
             Self::Upgrade(args) => cmd::upgrade::run(args, global, context, output),
             Self::Switch(args) => cmd::switch::run(args, global, context, output),

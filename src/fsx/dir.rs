@@ -89,6 +89,16 @@ pub fn list_dir(dir: &Dir) -> io::Result<Vec<Listed>> {
     Ok(list)
 }
 
+/// Opens a regular file directly below `dir` for reading, without following a link. Never blocks on a pipe.
+pub fn open_regular(dir: &Dir, name: &str) -> io::Result<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file: std::fs::File = rustix::fs::openat(dir, name, flags, Mode::empty())?.into();
+    if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+    }
+    Ok(file)
+}
+
 /// Reads a regular file directly below `dir`, without following a link, up to `limit` bytes; `None` when it is
 /// absent. A longer file is an error.
 pub fn read_limited(dir: &Dir, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {

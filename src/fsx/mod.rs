@@ -7,7 +7,9 @@ pub mod crashpoint;
 mod dir;
 mod durable;
 pub mod lock;
+mod loopdev;
 mod meta;
+mod mount;
 mod remove;
 mod rooted;
 mod space;
@@ -16,11 +18,13 @@ pub mod xattr;
 pub use cap_std::fs::Dir;
 pub use copy::copy_contents;
 pub use dir::{
-    FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_subdir, read_limited, reopen,
-    subdir_optional,
+    FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_regular, open_subdir, read_limited,
+    reopen, subdir_optional,
 };
 pub use durable::{FilesystemSync, remove_file, rename, rename_noreplace, sync_dir, write_atomic};
+pub use loopdev::LoopDevice;
 pub use meta::{set_owner_and_mode, set_times};
+pub use mount::mount_detached;
 pub use remove::remove_tree;
 pub use rooted::{open_in_root, read_in_root};
 pub use space::{FreeSpace, free_space};

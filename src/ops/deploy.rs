@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::boot::{self, Place};
 use super::checkout::DeploymentTree;
 use super::fetch::{FetchPlan, Resolved, resolve};
 use super::image::ImageFacts;
@@ -73,8 +74,11 @@ pub fn deploy(
     context: &Context<'_>,
 ) -> Result<Deployed> {
     let resolved = resolve(reference, options.platform.as_ref(), context)?;
-    let request =
-        Request { stateroot: options.stateroot.clone(), kernel_arguments: options.kernel_arguments.clone() };
+    let request = Request {
+        stateroot: options.stateroot.clone(),
+        kernel_arguments: options.kernel_arguments.clone(),
+        follow: None,
+    };
     match options.run {
         Run::Dry => plan_deployment(sysroot, &resolved, &request),
         Run::Real => make_deployment(sysroot, &resolved, &request, context),
@@ -85,6 +89,8 @@ pub fn deploy(
 pub(super) struct Request {
     pub stateroot: Option<StaterootName>,
     pub kernel_arguments: Vec<KernelArgument>,
+    /// What upgrades follow, when it is not where the image is fetched from.
+    pub follow: Option<ImageReference>,
 }
 
 impl Request {
@@ -121,6 +127,7 @@ pub(super) fn make_deployment(
     request: &Request,
     context: &Context<'_>,
 ) -> Result<Deployed> {
+    boot::check(sysroot)?;
     let fetch = resolved.plan(sysroot.repo())?;
     for _ in 0..ATTEMPTS {
         let guard = sysroot.shared_for_fetching(context.wait)?;
@@ -130,6 +137,7 @@ pub(super) fn make_deployment(
         let Some(image) = sysroot.repo().image(resolved.digest())? else { continue };
         let deploying = || format!("deploying {}", resolved.reference);
         let (record, path) = publish(&locked, &image, resolved, request, context).context(deploying)?;
+        boot::update(&locked, &Place::Mounted, &[], context.reporter).context(deploying)?;
         super::status::warm_usage(&locked.observe()?, sysroot.repo());
         return Ok(Deployed {
             dry_run: false,
@@ -174,7 +182,7 @@ fn publish(
     drop(tree);
 
     let facts = ImageFacts::of_record(image)?;
-    let reference = resolved.reference.to_string();
+    let reference = request.follow.as_ref().unwrap_or(&resolved.reference);
     let record = DeploymentRecord {
         version: DeploymentRecord::VERSION,
         id: key.id,
@@ -184,8 +192,8 @@ fn publish(
         pinned: false,
         tree: image.tree,
         image: DeployedImage {
-            reference: reference.clone(),
-            transport: resolved.reference.transport().to_string(),
+            reference: reference.to_string(),
+            transport: reference.transport().to_string(),
             digest: image.manifest_digest,
             version: facts.version,
             timestamp: facts.timestamp,
@@ -193,7 +201,7 @@ fn publish(
         kernel,
     };
     let origin = Origin {
-        reference,
+        reference: reference.to_string(),
         digest: image.manifest_digest,
         kernel_arguments: request.kernel_arguments.clone(),
     };

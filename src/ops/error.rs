@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{layer, oci, repo, sysroot};
+use crate::{boot, layer, oci, repo, sysroot};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -14,6 +14,8 @@ pub enum Error {
     Context { context: String, source: Box<Error> },
     #[error(transparent)]
     Sysroot(#[from] sysroot::Error),
+    #[error(transparent)]
+    Boot(#[from] boot::Error),
     #[error(transparent)]
     Repo(#[from] repo::Error),
     #[error(transparent)]
@@ -80,6 +82,7 @@ impl Error {
             Error::Context { source, .. } => source.kind(),
             Error::Other { kind, .. } => *kind,
             Error::Sysroot(error) => sysroot_kind(error),
+            Error::Boot(error) => boot_kind(error),
             Error::Repo(error) => repo_kind(error),
             Error::Oci(error) => oci_kind(error),
             Error::Layer(error) => layer_kind(error),
@@ -122,6 +125,18 @@ fn sysroot_kind(error: &sysroot::Error) -> ErrorKind {
         sysroot::Error::Invalid { .. } => ErrorKind::InvalidInput,
         sysroot::Error::Newer { .. } => ErrorKind::Incompatible,
         sysroot::Error::Repo(error) => repo_kind(error),
+    }
+}
+
+fn boot_kind(error: &boot::Error) -> ErrorKind {
+    match error {
+        boot::Error::Io { source, .. } => io_kind(source),
+        boot::Error::Invalid { .. } | boot::Error::Value(_) | boot::Error::Refused { .. } => {
+            ErrorKind::InvalidInput
+        }
+        boot::Error::NoSpace { .. } => ErrorKind::NoSpace,
+        boot::Error::Corrupt { .. } => ErrorKind::Corrupt,
+        boot::Error::OrderTaken { .. } | boot::Error::Foreign { .. } => ErrorKind::Incompatible,
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 
+mod boot;
 mod check;
 mod checkout;
 pub mod config;
@@ -22,6 +23,7 @@ mod files;
 pub mod fsck;
 pub mod image;
 mod init;
+pub mod install;
 mod packages;
 mod pin;
 mod prune;
@@ -38,6 +40,7 @@ mod undeploy;
 mod upgrade;
 mod var;
 
+pub use boot::Bootloader;
 pub use check::{UpdateCheck, check_upgrade};
 pub use checkout::DeploymentTree;
 pub use config::Config;

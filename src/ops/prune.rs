@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use super::boot::{self, Place};
 use super::retention::{self, Kept, Policy};
 use super::{Context, Result, Run, status};
 use crate::names::StaterootName;
+use crate::progress::Reporter;
 use crate::repo::{GcReport, GcRun};
-use crate::sysroot::{DeploymentId, LockedSysroot, Sysroot};
+use crate::sysroot::{DeploymentId, DeploymentKey, LockedSysroot, Sysroot};
 
 /// What a prune removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +67,7 @@ pub fn prune(sysroot: &Sysroot, run: Run, context: &Context<'_>) -> Result<Prune
             unique_bytes: usage.map(|u| u.unique_bytes + u.etc_bytes),
         });
     }
-    let collected = execute(&locked, &observed, &plan, run)?;
+    let collected = execute(&locked, &observed, &plan, run, context.reporter)?;
     if run == Run::Real {
         status::warm_usage(&locked.observe()?, sysroot.repo());
     }
@@ -85,11 +87,14 @@ fn execute(
     observed: &crate::sysroot::Observed,
     plan: &retention::Plan,
     run: Run,
+    reporter: &dyn Reporter,
 ) -> Result<GcReport> {
     let repo = locked.sysroot().repo();
     if run.is_dry() {
         return Ok(repo.gc(locked.guard(), &plan.roots, GcRun::DryRun)?);
     }
+    let removed: Vec<DeploymentKey> = plan.remove.iter().map(|removal| removal.key.clone()).collect();
+    boot::update(locked, &Place::Mounted, &removed, reporter)?;
     for removal in &plan.remove {
         locked.remove_deployment(&removal.key, observed)?;
         crate::crashpoint!("prune.deployment-removed").map_err(super::Error::io("pruning"))?;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::boot::{self, Place};
 use super::{Context, Error, Result, Run};
 use crate::names::StaterootName;
 use crate::sysroot::{Deployment, DeploymentId, LockedSysroot, Observed, Stateroot, Sysroot};
@@ -36,7 +37,9 @@ pub fn rollback(sysroot: &Sysroot, options: &RollbackOptions, context: &Context<
     let locked = sysroot.lock(context.wait)?;
     let observed = locked.observe()?;
     let (report, second) = decide(&observed, options)?;
+    boot::check(sysroot)?;
     make_first(&locked, &observed, second)?;
+    boot::update(&locked, &Place::Mounted, &[], context.reporter)?;
     Ok(report)
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::boot::{self, Place};
 use super::{Context, Error, Result, Run, retention, select, status};
 use crate::names::StaterootName;
 use crate::sysroot::{DeploymentId, DeploymentKey, Observed, ProblemKind, Sysroot, layout};
@@ -37,6 +38,7 @@ pub fn undeploy(
     let report = decide(&observed, id, stateroot, run)?;
     if !report.unchanged {
         let key = DeploymentKey { id: report.id, stateroot: report.stateroot.clone() };
+        boot::update(&locked, &Place::Mounted, std::slice::from_ref(&key), context.reporter)?;
         locked.remove_deployment(&key, &observed)?;
         status::warm_usage(&locked.observe()?, sysroot.repo());
     }

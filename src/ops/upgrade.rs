@@ -84,6 +84,7 @@ impl Start {
         let request = Request {
             stateroot: Some(self.deployment.record.stateroot.clone()),
             kernel_arguments: self.origin.kernel_arguments.clone(),
+            follow: None,
         };
         match options.run {
             Run::Dry => plan_deployment(sysroot, resolved, &request),

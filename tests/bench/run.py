@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measures reroot against podman, skopeo + umoci and ostree, in turn, on the same registry and images.
 
-Writes docs/development/benchmarks.md. Run as root by `make bench`. Images are built once and kept in target/bench;
-stores are moved aside between runs and not deleted, because ext4 is slow to reuse the inodes of a large deletion.
+Writes docs/development/benchmarks.md. Run as root by `make bench`. Images are built once and kept in target/bench.
+Nothing is deleted within a round, because ext4 is slow to reuse the inodes of a large deletion; after a round everything
+is, and the next one waits until that is forgotten. A round needs about 14 GB.
 
 BENCH_RUNS=N      counted runs of each job (default 3)
 BENCH_ROOTFS=DIR  directory with v1.tar and v2.tar to use instead of building them
@@ -141,6 +142,16 @@ class Places:
         self.aside = os.path.join(WORK, f"aside-{os.getpid()}")
         os.makedirs(self.aside)
 
+    def clear(self):
+        """Deletes what was used, and waits: ext4 passes over the inodes for up to 35 s, and looks at each."""
+        for line in reversed(open("/proc/self/mountinfo").read().splitlines()):
+            if line.split()[4].startswith(self.aside):
+                run("umount", line.split()[4])
+        run("rm", "-rf", self.aside)
+        os.sync()
+        time.sleep(60)
+        os.makedirs(self.aside)
+
     def new(self):
         self.count += 1
         path = os.path.join(self.aside, str(self.count))
@@ -244,7 +255,7 @@ TARGETS = [
 
 def version_of(*command):
     text = subprocess.run(command, capture_output=True, text=True).stdout + ""
-    return next((line.strip().strip("'") for line in text.splitlines() if re.search(r"\d\.\d", line)), "unknown")
+    return next((line.strip().removeprefix("Version: ").strip("'") for line in text.splitlines() if re.search(r"\d\.\d", line)), "unknown")
 
 
 def report(results, status, size):
@@ -301,8 +312,11 @@ def main():
         for index in range(RUNS):
             print(f"round {index + 1} of {RUNS}", flush=True)
             store = one_round(registry, places, results)
+            if index + 1 < RUNS:
+                places.clear()
         fsck = json.loads(subprocess.run(reroot(store, "fsck", "--json"), capture_output=True, text=True).stdout)["store"]
         status = status_time(registry, places)
+    run("rm", "-rf", places.aside)
     report(results, status, {"files": fsck["objects"], "bytes": fsck["objectBytes"]})
 
 

@@ -1,6 +1,9 @@
 //! Tests of the whole, one module per verb or subject; `support` has what they share.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
+mod boot_crash;
+mod boot_directory;
+mod boot_loaders;
 mod cli_text;
 mod hostile_images;
 mod hostile_layers;

@@ -167,6 +167,8 @@ impl Bench {
     ) -> Result<Result<(), String>> {
         self.disk.cut(&recording.log, cut)?;
         let verdict = self.judge(recording, workload, cut, step);
+        // Whatever the kernel would still write, it writes before the disk is put back.
+        self.device.forget()?;
         self.disk.restore()?;
         if let (Err(_), Some(directory)) = (&verdict, std::env::var_os("REROOT_POWERCUT_KEEP")) {
             let name = format!("step-{step}-flushed-{}-end-{}.img", cut.flushed, cut.end);

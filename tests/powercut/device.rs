@@ -169,11 +169,15 @@ impl LoopDevice {
         &self.device
     }
 
-    /// Drops what the kernel remembers of the device. The last one to close it does that too, but where udev looks
-    /// at devices, nobody knows who is last.
+    /// Drops what the kernel remembers of the device, buffers that a processor still holds on to included. The last
+    /// one to close it does that too, but where udev or another program looks at devices, nobody knows who is last.
     pub fn forget(&self) -> Result<()> {
+        /// `BLKFLSBUF` of linux/fs.h.
+        const FLUSH_BUFFERS: rustix::ioctl::Opcode = 0x1261;
         let device = File::open(&self.device)?;
-        rustix::fs::fadvise(&device, 0, None, rustix::fs::Advice::DontNeed)?;
+        #[expect(unsafe_code, reason = "rustix has no wrapper for this ioctl")]
+        // SAFETY: the ioctl takes no argument.
+        unsafe { rustix::ioctl::ioctl(&device, rustix::ioctl::NoArg::<FLUSH_BUFFERS>::new()) }?;
         Ok(())
     }
 

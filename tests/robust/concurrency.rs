@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::kill::draw;
 use crate::samples::SAMPLES;
-use crate::skip::note;
+use crate::support::skip::say;
 use crate::world::{Ran, World};
 
 const PROCESSES: u64 = 8;
@@ -23,7 +23,7 @@ fn eight_at_once_with_any_verb_wait_for_each_other_and_agree() {
     let world = World::new();
     world.succeed(&["deploy", &SAMPLES.small(1)]);
     let made = Mutex::new(vec![1]);
-    note(&format!("concurrency: seed {SEED:#x}"));
+    say(&format!("concurrency: seed {SEED:#x}"));
     std::thread::scope(|scope| {
         for process in 0..PROCESSES {
             let (world, made) = (&world, &made);
@@ -44,7 +44,7 @@ fn eight_at_once_with_any_verb_wait_for_each_other_and_agree() {
     world.succeed(&["fsck"]);
     assert!(world.leftovers().is_empty(), "{:?}", world.leftovers());
     let steps = PROCESSES * STEPS;
-    note(&format!("concurrency: {steps} commands, {} deployments in {:?}", made.len(), start.elapsed()));
+    say(&format!("concurrency: {steps} commands, {} deployments in {:?}", made.len(), start.elapsed()));
 }
 
 /// Runs one command. Those that name a deployment may come too late for it, or find it protected.

@@ -3,9 +3,9 @@
 use std::fs;
 
 use crate::samples::SAMPLES;
-use crate::skip::skip;
 use crate::small_disk::Disk;
 use crate::support::image::{Image, Layer, Layout, bootable_layer};
+use crate::support::skip::skip;
 use crate::world::{Ran, World};
 
 /// Directories that a failed run made larger stay as they are.

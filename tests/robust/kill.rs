@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::scenario::{Scenario, Size};
-use crate::skip::note;
+use crate::support::skip::say;
 
 const KILLS: u32 = 200;
 /// Change it to try other moments; the moments also depend on the machine.
@@ -60,7 +60,7 @@ fn a_command_that_is_killed_at_any_moment_breaks_nothing_and_is_finished_by_the_
             })
             .collect();
     for (scenario, duration) in &scenarios {
-        note(&format!("kill: {} takes {duration:?}; seed {SEED:#x}", scenario.name));
+        say(&format!("kill: {} takes {duration:?}; seed {SEED:#x}", scenario.name));
     }
     let (next, killed) = (AtomicU32::new(0), AtomicU32::new(0));
     let start = Instant::now();
@@ -82,6 +82,6 @@ fn a_command_that_is_killed_at_any_moment_breaks_nothing_and_is_finished_by_the_
         }
     });
     let killed = killed.into_inner();
-    note(&format!("kill: {killed} of {KILLS} runs were killed before they ended, in {:?}", start.elapsed()));
+    say(&format!("kill: {killed} of {KILLS} runs were killed before they ended, in {:?}", start.elapsed()));
     assert!(killed >= KILLS / 2, "only {killed} of {KILLS} were killed in time");
 }

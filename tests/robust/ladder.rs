@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::scenario::{Scenario, Size};
-use crate::skip::{note, skip};
+use crate::support::skip::{say, skip};
 use crate::world::Ran;
 
 /// At most so many N are tried of one call, fault and command.
@@ -133,7 +133,7 @@ fn a_command_in_which_any_system_call_fails_breaks_nothing_and_says_so() {
             });
         }
     });
-    note(&format!("system calls: {} faults in {:?}", cases.len(), start.elapsed()));
+    say(&format!("system calls: {} faults in {:?}", cases.len(), start.elapsed()));
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} of {} faults: {failures:#?}", failures.len(), cases.len());
 }

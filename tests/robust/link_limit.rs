@@ -1,8 +1,8 @@
 //! ext4 allows 65,000 names for an inode (ext4's EXT4_LINK_MAX): more are met by a second copy.
 
-use crate::skip::{note, skip};
 use crate::small_disk::Disk;
 use crate::support::image::{Image, Layer, Layout, bootable_layer};
+use crate::support::skip::{say, skip};
 
 const FILES: usize = 40_000;
 
@@ -28,5 +28,5 @@ fn more_equal_files_than_an_inode_may_have_names_are_deployed() {
     world.succeed(&["prune", "--retain", "1"]);
     world.succeed(&["fsck"]);
     assert!(second.differences(&world.listing(2)).is_empty());
-    note(&format!("link limit: 2 deployments with {FILES} equal files in {:?}", start.elapsed()));
+    say(&format!("link limit: 2 deployments with {FILES} equal files in {:?}", start.elapsed()));
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
 mod bit_rot;
+mod boot;
 mod concurrency;
 mod crash_points;
 mod full_disk;
@@ -15,7 +16,6 @@ mod link_limit;
 mod listing;
 mod samples;
 mod scenario;
-mod skip;
 mod small_disk;
 #[path = "../it/support/mod.rs"]
 mod support;

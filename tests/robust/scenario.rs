@@ -101,6 +101,7 @@ impl Scenario {
     pub fn assert_intact(&self, world: &World, what: &str) {
         let fsck = world.run(&["fsck"]);
         assert_eq!(fsck.code, Some(0), "{}, {what}: fsck: {fsck}", self.name);
+        crate::boot::menu(world, &format!("{}, {what}", self.name));
         let ids = world.ids();
         for (id, before) in &self.kept {
             assert!(ids.contains(id), "{}, {what}: deployment {id} is not listed: {ids:?}", self.name);
@@ -128,6 +129,8 @@ impl Scenario {
             self.assert_done(world, what);
         }
         self.assert_intact(world, &format!("{what}, again"));
+        let menu = crate::boot::menu(world, &format!("{}, {what}, again", self.name));
+        assert_eq!(menu, world.ids(), "{}, {what}: the menu", self.name);
         world.succeed(&["prune", "--retain", "9"]);
         assert_eq!(world.leftovers(), Vec::<PathBuf>::new(), "{}, {what}: left behind", self.name);
         self.assert_intact(world, &format!("{what}, swept"));

@@ -51,7 +51,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Err(error) = run(Command::new("umount").arg(&self.mount)) {
-            crate::skip::note(&format!("{error}; unmounting it when nobody uses it any more"));
+            crate::support::skip::say(&format!("{error}; unmounting it when nobody uses it any more"));
             let _ = run(Command::new("umount").arg("-l").arg(&self.mount));
         }
     }

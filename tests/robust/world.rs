@@ -34,6 +34,7 @@ impl World {
     pub fn new() -> Self {
         let world = Self::empty(scratch());
         world.succeed(&["init"]);
+        crate::boot::enable(&world.root);
         world
     }
 
@@ -42,6 +43,7 @@ impl World {
         fs::create_dir_all(config).unwrap();
         let world = Self { root: root.into(), config: config.into(), _temp: None };
         world.succeed(&["init"]);
+        crate::boot::enable(root);
         world
     }
 
@@ -55,8 +57,7 @@ impl World {
     /// Another sysroot that is in the same state: hardlinks stay hardlinks.
     pub fn copy(&self) -> Self {
         let copy = Self::empty(scratch());
-        let done =
-            Command::new("cp").arg("-a").arg(self.root.join("reroot")).arg(&copy.root).status().unwrap();
+        let done = Command::new("cp").arg("-a").arg(self.root.join(".")).arg(&copy.root).status().unwrap();
         assert!(done.success(), "copying a sysroot");
         copy
     }

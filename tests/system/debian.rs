@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::registry::{self, Access, Registry};
+use crate::support::registry::{self, Access, Registry};
 use crate::support::skip::{say, target};
 use crate::support::tools::{command, missing_for_root};
 

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
 mod debian;
+mod install;
 mod real_image;
-mod registry;
 #[path = "../it/support/mod.rs"]
 mod support;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::debian::images;
-use crate::registry::Access;
+use crate::support::registry::Access;
 use crate::support::reroot::Reroot;
 use crate::support::skip::{say, scratch, skip};
 use crate::support::tools::command;

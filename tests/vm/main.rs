@@ -6,7 +6,9 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
+mod checks;
 mod direct;
 mod harness;
+mod installed;
 #[path = "../it/support/mod.rs"]
 mod support;

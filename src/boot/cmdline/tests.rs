@@ -118,8 +118,11 @@ fn lists_are_edited_in_place() {
     }
 }
 
+/// The name, the value if there is one, and what is left.
+type NextArgument<'a> = (Vec<u8>, Option<Vec<u8>>, &'a [u8]);
+
 /// The kernel's `next_arg`, written as it is there: over an array, byte by byte.
-fn next_arg(mut args: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>, &[u8])> {
+fn next_arg(mut args: &[u8]) -> Option<NextArgument<'_>> {
     let space = |b: u8| matches!(b, b' ' | 9..=13);
     while args.first().is_some_and(|b| space(*b)) {
         args = &args[1..];

@@ -6,6 +6,7 @@ pub(super) mod diff;
 pub(super) mod fsck;
 pub(super) mod image;
 pub(super) mod init;
+pub(super) mod install;
 pub(super) mod man;
 pub(super) mod pin;
 pub(super) mod prune;

@@ -46,8 +46,11 @@ fn a_deployed_image_is_kept_by_its_deployment() {
     world.deploy("stable");
     let name = world.reference("stable").to_string();
     assert!(image::inspect(&world.sysroot(), &name).unwrap().reference.is_none());
-    let error = image::remove(&world.sysroot(), &name, Run::Real, &world.context()).unwrap_err();
-    assert!(error.to_string().ends_with("has no name of its own; deployment 1 keeps it"), "{error}");
+    let removed = image::remove(&world.sysroot(), &name, Run::Real, &world.context()).unwrap();
+    assert!(removed.unchanged);
+    assert_eq!(removed.deployments.len(), 1);
+    let error = image::remove(&world.sysroot(), "quay.io/no/such", Run::Real, &world.context()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]

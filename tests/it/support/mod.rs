@@ -1,12 +1,13 @@
 //! What the tests share. Not every test uses every helper.
 #![allow(dead_code)]
 
+pub mod boot;
 pub mod faulty_registry;
 pub mod image;
 pub mod memory_store;
 pub mod puller;
 pub mod raw_tar;
-pub mod real_registry;
+pub mod registry;
 pub mod reroot;
 pub mod skip;
 pub mod tls;

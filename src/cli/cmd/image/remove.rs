@@ -29,6 +29,10 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
             true => "`reroot prune` removes what nothing else needs".into(),
             false => format!("still kept by {}", kept.join(", ")),
         };
-        format!("{verb} {} ({}); {next}\n", report.reference, format::short_digest(&report.digest))
+        let image = format!("{} ({})", report.reference, format::short_digest(&report.digest));
+        match report.unchanged {
+            true => format!("No change: {image} has no name of its own; {next}\n"),
+            false => format!("{verb} {image}; {next}\n"),
+        }
     })
 }

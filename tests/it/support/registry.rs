@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::support::reroot::Reroot;
-use crate::support::tools::{command, missing, run};
+use super::reroot::Reroot;
+use super::tools::{command, missing, run};
 
 pub const USER: &str = "tester";
 pub const PASSWORD: &str = "pass:word with spaces";
@@ -77,7 +77,7 @@ impl Registry {
     /// Copies an image here, layers as they are.
     pub fn push(&self, from: &str, name: &str) {
         let mut copy = command("skopeo");
-        copy.args(["copy", "--quiet", "--preserve-digests"]);
+        copy.args(["copy", "--quiet", "--all", "--preserve-digests"]);
         match self.access {
             Access::Plain => copy.arg("--dest-tls-verify=false"),
             Access::Protected => copy

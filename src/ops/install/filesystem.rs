@@ -1,0 +1,92 @@
+//! Making the root file system, by the programs that its authors ship.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::fsx::{self, Dir};
+use crate::ops::{Error, Result};
+
+/// A file system that deployments can live on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    #[default]
+    Ext4,
+    Xfs,
+    Btrfs,
+}
+
+impl Filesystem {
+    /// The name that mount(2) knows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+
+    /// What makes it. ext4 can seal files with fs-verity; for GRUB two features stay off that it cannot read.
+    fn maker(self, device: &Path, uuid: Uuid, readable_by_grub: bool) -> Command {
+        let mut command = Command::new(format!("mkfs.{}", self.name()));
+        match self {
+            Self::Ext4 => {
+                let features =
+                    if readable_by_grub { "verity,^metadata_csum_seed,^orphan_file" } else { "verity" };
+                command.args(["-q", "-F", "-O", features, "-L", "root", "-U"]).arg(uuid.to_string());
+            }
+            Self::Xfs => {
+                command.args(["-q", "-f", "-L", "root", "-m"]).arg(format!("uuid={uuid}"));
+            }
+            Self::Btrfs => {
+                command.args(["-q", "-f", "-L", "root", "-U"]).arg(uuid.to_string());
+            }
+        }
+        command.arg(device);
+        command
+    }
+
+    /// Makes the file system on a device and mounts it for this process alone. Returns its root.
+    pub fn make(self, device: &Path, uuid: Uuid, readable_by_grub: bool) -> Result<Dir> {
+        run(self.maker(device, uuid, readable_by_grub))?;
+        fsx::mount_detached(device, self.name())
+            .map_err(Error::io(format!("mounting the new {self} file system")))
+    }
+}
+
+/// Runs a program that says nothing when all is well.
+fn run(mut command: Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let missing = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(format!("the program {program} is not installed")),
+        _ => Error::io(format!("running {program}"))(error),
+    };
+    let output = command.output().map_err(missing)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let said = crate::names::printable(said.join("; ").as_bytes());
+    Err(Error::io(format!("running {program}"))(std::io::Error::other(format!("{}: {said}", output.status))))
+}
+
+impl fmt::Display for Filesystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Filesystem {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Ext4, Self::Xfs, Self::Btrfs]
+            .into_iter()
+            .find(|f| f.name() == text)
+            .ok_or_else(|| format!("`{text}` is none of ext4, xfs and btrfs"))
+    }
+}

@@ -1,0 +1,205 @@
+//! `install to-disk` into a raw image: what the firmware, the kernel and a check of the file systems find there.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use gptman::GPT;
+use reroot::boot::bls::BlsEntry;
+use reroot::fsx::{self, LoopDevice};
+use serde_json::Value;
+
+use crate::support::image::{Image, Layout, bootable, bootable_layer};
+use crate::support::reroot::{Ran, Reroot};
+use crate::support::skip::{scratch, skip};
+use crate::support::tools::{command, missing_for_root, run};
+
+const SECTOR: u64 = 512;
+/// What the version of systemd-boot is read from.
+const LOADER: &str = "MZ #### LoaderInfo: systemd-boot 257 ####";
+
+struct Place {
+    directory: tempfile::TempDir,
+    reroot: Reroot,
+}
+
+impl Place {
+    /// `None` where nothing can be installed; the test is skipped then.
+    fn new(test: &str) -> Option<Self> {
+        let obstacle = missing_for_root(&["mkfs.ext4", "e2fsck", "losetup"]).or_else(|| {
+            let control = File::options().read(true).write(true).open("/dev/loop-control");
+            control.err().map(|error| format!("/dev/loop-control: {error}"))
+        });
+        if let Some(reason) = obstacle {
+            skip(&format!("install::{test}"), reason);
+            return None;
+        }
+        let directory = scratch();
+        let reroot = Reroot::at(directory.path());
+        reroot.configure("etc/reroot/.keep", "");
+        Some(Self { directory, reroot })
+    }
+
+    fn image(&self, image: &Image) -> String {
+        let mut layout = Layout::new(self.directory.path().join("image"));
+        layout.tag("v1", image);
+        layout.reference("v1")
+    }
+
+    fn disk(&self) -> std::path::PathBuf {
+        self.directory.path().join("disk.img")
+    }
+
+    fn install(&self, more: &[&str]) -> Ran {
+        let disk = self.disk();
+        let words = ["install", "to-disk", disk.to_str().unwrap(), "--json"];
+        self.reroot.run(words.into_iter().chain(more.iter().copied()))
+    }
+}
+
+fn with_loader() -> Image {
+    let layer = bootable_layer()
+        .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi", LOADER)
+        .file("usr/lib/systemd/boot/efi/systemd-bootaa64.efi", LOADER)
+        .file("usr/lib/bootc/kargs.d/10-console.toml", "kargs = [\"console=ttyS0\"]\n");
+    Image::new().layer(layer)
+}
+
+fn table(disk: &Path) -> Option<GPT> {
+    let mut file = File::open(disk).unwrap();
+    GPT::find_from(&mut file).ok()
+}
+
+/// The bytes of a partition as a file of its own.
+fn partition(disk: &Path, table: &GPT, number: u32) -> (u64, u64) {
+    assert!(disk.exists());
+    (table[number].starting_lba * SECTOR, table[number].size().unwrap() * SECTOR)
+}
+
+fn read(volume: &fatfs::FileSystem<File>, path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    volume.root_dir().open_file(path).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_disk_has_everything_that_boots_it() {
+    let Some(place) = Place::new("a_disk_has_everything_that_boots_it") else { return };
+    let image = place.image(&with_loader());
+    let keys = place.directory.path().join("keys");
+    fs::write(&keys, "ssh-ed25519 AAAA tester\n").unwrap();
+    let report: Value = place
+        .install(&[
+            "--image",
+            &image,
+            "--target-imgref",
+            "quay.io/acme/os:stable",
+            "--size",
+            "1G",
+            "--karg",
+            "panic=1",
+            "--root-ssh-authorized-keys",
+            keys.to_str().unwrap(),
+        ])
+        .ok()
+        .json();
+    let disk = place.disk();
+    assert_eq!(fs::metadata(&disk).unwrap().len(), 1 << 30);
+    let table = table(&disk).expect("a partition table");
+    assert_eq!(table[1].partition_name.as_str(), "EFI system");
+    assert_eq!(table[2].partition_name.as_str(), "root");
+
+    // The EFI system partition, as firmware reads it.
+    let (start, length) = partition(&disk, &table, 1);
+    let esp = place.directory.path().join("esp.img");
+    run(command("dd")
+        .args(["bs=1M", "status=none"])
+        .arg(format!("if={}", disk.display()))
+        .arg(format!("of={}", esp.display()))
+        .arg(format!("skip={}", start >> 20))
+        .arg(format!("count={}", length >> 20)));
+    let volume = fatfs::FileSystem::new(
+        File::options().read(true).write(true).open(&esp).unwrap(),
+        fatfs::FsOptions::new(),
+    )
+    .unwrap();
+    let fallback = if cfg!(target_arch = "aarch64") { "BOOTAA64.EFI" } else { "BOOTX64.EFI" };
+    assert_eq!(read(&volume, &format!("EFI/BOOT/{fallback}")), LOADER.as_bytes());
+    let entry = read(&volume, "loader/entries/reroot-0000000001.conf");
+    let entry = BlsEntry::parse(&entry, "entry").unwrap();
+    let uuid = report["rootUuid"].as_str().unwrap();
+    assert_eq!(
+        entry.options(),
+        format!("console=ttyS0 root=UUID={uuid} rw panic=1 reroot=/reroot/deploy/default/deploy/1")
+    );
+
+    // The root file system, as the kernel reads it.
+    let (start, length) = partition(&disk, &table, 2);
+    run(command("e2fsck").arg("-fn").arg(format!("{}?offset={start}", disk.display())));
+    let file = File::options().read(true).write(true).open(&disk).unwrap();
+    let device = LoopDevice::attach(&file, start, length).unwrap();
+    let root = fsx::mount_detached(device.path(), "ext4").unwrap();
+    let open = |path: &str| fsx::read_in_root(&root, path.as_bytes(), 1 << 20).unwrap();
+    let deployment = "reroot/deploy/default/deploy/1";
+    let modules = format!("{deployment}/usr/lib/modules");
+    let kernel = report["kernel"].as_str().unwrap();
+    for (name, path) in
+        [("vmlinuz", entry.linux().unwrap()), ("initramfs.img", entry.initrds().next().unwrap())]
+    {
+        let in_deployment = open(&format!("{modules}/{kernel}/{name}")).unwrap();
+        assert!(read(&volume, path.trim_start_matches('/')) == in_deployment, "{name}");
+    }
+    let origin = String::from_utf8(open(&format!("{deployment}.origin")).unwrap()).unwrap();
+    assert!(origin.contains("reference = \"docker://quay.io/acme/os:stable\""), "{origin}");
+    assert_eq!(
+        open("reroot/deploy/default/var/roothome/.ssh/authorized_keys").unwrap(),
+        b"ssh-ed25519 AAAA tester\n"
+    );
+    let provenance: Value = serde_json::from_slice(&open("reroot/install.json").unwrap()).unwrap();
+    assert_eq!(provenance["image"], image);
+    assert_eq!(provenance["digest"], report["digest"]);
+    assert!(open("reroot/.tmp-boot/loader/loader.conf").is_none());
+}
+
+#[test]
+fn what_cannot_be_installed_is_refused_and_says_what_to_do() {
+    let Some(place) = Place::new("what_cannot_be_installed_is_refused_and_says_what_to_do") else { return };
+    let image = place.image(&with_loader());
+    let refused = |more: &[&str], expected: &str| {
+        let ran = place.install(&[&["--image", &image], more].concat());
+        assert_ne!(ran.code, Some(0), "{more:?}");
+        assert!(ran.stderr.contains(expected), "{more:?}: {}", ran.stderr);
+    };
+    refused(&[], "`--size 8G`");
+    refused(&["--size", "300M"], "the disk has 314572800 bytes; the partitions need at least");
+    refused(&["--size", "many"], "is not a size");
+    fs::write(place.disk(), "something that people may want to keep").unwrap();
+    refused(&["--size", "1G"], "is not empty; `--wipe`");
+    assert!(fs::read(place.disk()).unwrap().starts_with(b"something that people may want to keep"));
+}
+
+#[test]
+fn an_installation_that_fails_leaves_a_disk_that_does_not_boot() {
+    let Some(place) = Place::new("an_installation_that_fails_leaves_a_disk_that_does_not_boot") else {
+        return;
+    };
+    let image = place.image(&with_loader());
+    place.install(&["--image", &image, "--size", "1G"]).ok();
+    assert!(table(&place.disk()).is_some());
+    // The new image has no boot loader, which is found out late.
+    let image = place.image(&bootable());
+    let ran = place.install(&["--image", &image, "--wipe"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.contains("the image has no systemd-boot at /usr/lib/systemd/boot/efi/"),
+        "{}",
+        ran.stderr
+    );
+    assert!(table(&place.disk()).is_none(), "a table is left");
+    let backing = fs::read_dir("/sys/block")
+        .unwrap()
+        .filter_map(|device| fs::read_to_string(device.unwrap().path().join("loop/backing_file")).ok());
+    let disk = place.disk();
+    let left: Vec<_> = backing.filter(|file| Path::new(file.trim()) == disk).collect();
+    assert_eq!(left, Vec::<String>::new(), "a loop device is left");
+}

@@ -1,0 +1,74 @@
+//! What every booted image of ours is, however it came to its kernel.
+
+use serde_json::Value;
+
+use crate::harness::{Checks, Vm};
+
+/// What the initramfs has made.
+pub fn mounts(checks: &mut Checks) {
+    let deployment = "/reroot/deploy/os/deploy/1";
+    checks.check("the root is the deployment, and read-only", |vm| {
+        assert_eq!(vm.ok("findmnt -no FSROOT /"), deployment);
+        assert!(is_read_only(vm, "/"), "{}", vm.ok("findmnt -no OPTIONS /"));
+        for path in ["/written", "/usr/written", "/usr/bin/reroot"] {
+            let ran = vm.run(&format!("touch {path}"));
+            assert!(ran.code != 0 && ran.output.contains("Read-only file system"), "{path}: {ran:?}");
+        }
+    });
+    checks.check("/etc and /var are writable", |vm| {
+        assert_eq!(vm.ok("findmnt -no FSROOT /etc"), format!("{deployment}/etc"));
+        assert_eq!(vm.ok("findmnt -no FSROOT /var"), "/reroot/deploy/os/var");
+        for path in ["/etc", "/var"] {
+            assert!(!is_read_only(vm, path), "{path}");
+        }
+        vm.ok(
+            "touch /etc/written /var/written /root/written /home/written /usr/local/bin/written /tmp/written",
+        );
+    });
+    checks.check("the physical root is at /sysroot, and read-only", |vm| {
+        assert_eq!(vm.ok("findmnt -no FSROOT /sysroot"), "/");
+        assert!(is_read_only(vm, "/sysroot"));
+        assert_ne!(vm.run("touch /sysroot/written").code, 0);
+        assert_eq!(vm.ok("stat -c %a /sysroot/reroot"), "700");
+    });
+    checks.check("the running system knows what was booted", |vm| {
+        let booted: Value = serde_json::from_str(&vm.ok("cat /run/reroot/booted.json")).unwrap();
+        assert_eq!(booted["version"], 1);
+        assert_eq!(booted["path"], deployment);
+        assert_eq!((&booted["stateroot"], &booted["id"]), (&"os".into(), &1.into()));
+        assert_eq!((&booted["transientEtc"], &booted["transientRoot"]), (&false.into(), &false.into()));
+        let identity = vm.ok("stat -c '%d %i' /");
+        assert_eq!(identity, format!("{} {}", booted["device"], booted["inode"]));
+    });
+}
+
+/// A machine finds its feet by itself.
+pub fn first_boot(checks: &mut Checks) {
+    checks.check("no unit has failed", |vm| {
+        let state = vm.run("systemctl is-system-running --wait").output;
+        assert_eq!(state.trim(), "running", "{}", vm.ok("systemctl --failed --no-legend --plain"));
+    });
+    checks.check("machine-id and host keys are made", |vm| {
+        assert_eq!(vm.ok("cat /etc/machine-id").len(), 32);
+        vm.ok("test -s /etc/ssh/ssh_host_ed25519_key && systemctl is-active ssh.service");
+    });
+    checks.check("the first boot has changed nothing else in /etc", |vm| {
+        let changed = vm.run("diff -rq --no-dereference /usr/etc /etc").output;
+        let expected = ["machine-id", "ssh_host_", "written", ".updated", ".pwd.lock"];
+        let other: Vec<_> =
+            changed.lines().filter(|line| !expected.iter().any(|part| line.contains(part))).collect();
+        assert!(other.is_empty(), "{other:#?}");
+    });
+    checks.check("the directories behind the links of the root exist", |vm| {
+        vm.ok("cd / && ls -d home/. root/. srv/. opt/. mnt/. usr/local/bin/. tmp/. boot/. efi/.");
+        assert_eq!(vm.ok("stat -c %a /root/."), "700");
+        assert!(vm.ok("dpkg-query -f '${Version}' -W systemd").starts_with("257"));
+    });
+    checks.check("the console has its own login prompt", |vm| {
+        assert!(vm.console().contains("login: "));
+    });
+}
+
+fn is_read_only(vm: &mut Vm, path: &str) -> bool {
+    vm.ok(&format!("findmnt -no VFS-OPTIONS {path}")).split(',').any(|option| option == "ro")
+}

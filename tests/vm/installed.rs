@@ -1,0 +1,85 @@
+//! Disks that `reroot install to-disk` wrote, booted by firmware and a boot loader.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::checks::{first_boot, mounts};
+use crate::harness::image::Variant;
+use crate::harness::machine::{Boot, Spec};
+use crate::harness::{Checks, Image, Vm};
+use crate::support::reroot::PROGRAM;
+use crate::support::skip::{say, scratch, skip};
+use crate::support::tools::{command, run};
+
+/// What upgrades of the installed machine follow.
+const FOLLOWED: &str = "docker://registry.example/team/os:stable";
+/// For the console, and for speed without KVM.
+const ARGUMENTS: [&str; 4] = ["console=ttyS0", "quiet", "mitigations=off", "panic=1"];
+
+/// Installs an image to a raw disk below `directory`.
+fn install(image: &Image, name: &str, directory: &Path, more: &[&str]) -> Spec {
+    let started = Instant::now();
+    let (disk, config) = (directory.join("disk.raw"), directory.join("config"));
+    fs::create_dir(&config).unwrap();
+    let mut install = command(PROGRAM);
+    install.args(["--quiet", "install", "to-disk", "--image", &image.reference()]);
+    install.args(["--target-imgref", FOLLOWED, "--stateroot", "os", "--size", "3G"]);
+    install.args(ARGUMENTS.iter().flat_map(|argument| ["--karg", argument])).args(more).arg(&disk);
+    run(install.env("REROOT_CONFIG_ROOT", config));
+    say(&format!("{name}: installed in {:.1} s", started.elapsed().as_secs_f64()));
+    let boot = Boot::Uefi { variables: directory.join("variables") };
+    Spec { name: name.into(), boot, disks: vec![disk], network: false }
+}
+
+#[test]
+fn uefi_systemd_boot() {
+    let image = match Image::build(Variant::Dracut) {
+        Ok(image) => image,
+        Err(reason) => return skip("vm::uefi_systemd_boot", reason),
+    };
+    let directory = scratch();
+    let spec = install(&image, "uefi_systemd_boot", directory.path(), &[]);
+    let mut checks = Checks::after_login(Vm::start(&spec));
+    mounts(&mut checks);
+    first_boot(&mut checks);
+    checks.check("the firmware started systemd-boot, and that our entry", |vm| {
+        let menu = vm.ok("bootctl list --no-pager --json=short");
+        let menu: Value = serde_json::from_str(&menu).unwrap();
+        let entry =
+            menu.as_array().unwrap().iter().find(|e| e["isSelected"] == true).expect("a booted entry");
+        assert_eq!(entry["id"], "reroot-0000000001.conf");
+        assert!(entry["title"].as_str().unwrap().ends_with("(reroot:1)"), "{entry}");
+        let arguments = vm.ok("cat /proc/cmdline");
+        for argument in ARGUMENTS {
+            assert!(arguments.split_whitespace().any(|a| a == argument), "{argument}: {arguments}");
+        }
+    });
+    checks.check("the kernel on $BOOT is the deployment's", |vm| {
+        vm.ok("cmp /boot/reroot/*/vmlinuz /usr/lib/modules/*/vmlinuz");
+        vm.ok("cmp /boot/reroot/*/initrd /usr/lib/modules/*/initramfs.img");
+    });
+    checks.check("status shows what is booted and what upgrades follow", |vm| {
+        let status: Value = serde_json::from_str(&vm.ok("reroot status --json")).unwrap();
+        let deployment = &status["deployments"][0];
+        assert_eq!((&deployment["id"], &deployment["stateroot"]), (&1.into(), &"os".into()));
+        assert_eq!(deployment["image"]["reference"], FOLLOWED);
+        assert_eq!(deployment["slots"], serde_json::json!(["booted", "default"]));
+        assert_eq!(status["problems"], serde_json::json!([]));
+    });
+    checks.check("the store came whole to the disk", |vm| {
+        vm.ok("reroot fsck");
+    });
+    checks.vm.ok("echo local > /etc/kept && echo local > /var/kept");
+    let identity = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
+    let before = checks.vm.ok(identity);
+    checks.vm.reboot();
+    checks.check("/etc, /var and the identity of the machine outlive a reboot", |vm| {
+        assert_eq!(vm.ok("cat /etc/kept /var/kept"), "local\nlocal");
+        assert_eq!(vm.ok(identity), before);
+    });
+    let vm = checks.done();
+    vm.power_off();
+}
