@@ -11,7 +11,7 @@ set -euo pipefail
 # cx16=off: without it QEMU 7.2 leaves the trap flag set after some cmpxchg16b instructions, and the kernel panics
 # half a minute later, now and then. la57=off: page tables of four levels are less work to emulate than of five.
 # One processor: when Linux patches its own code, another one may run into the breakpoint that it patches with ("Oops:
-# int3" at random places of the kernel); seen in one boot of twenty. On a machine that has other things to do it is not
+# int3" at random places of the kernel); seen now and then. On a machine that has other things to do it is not
 # slower.
 machine=(
     -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max,la57=off,cx16=off -smp 1 -m "${MEMORY:-1024}"
