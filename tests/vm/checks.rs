@@ -69,6 +69,18 @@ pub fn first_boot(checks: &mut Checks) {
     });
 }
 
+/// Reboots.
+pub fn outlives_a_reboot(checks: &mut Checks) {
+    checks.vm.ok("echo local > /etc/kept && echo local > /var/kept");
+    let identity = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
+    let before = checks.vm.ok(identity);
+    checks.vm.reboot();
+    checks.check("/etc, /var and the identity of the machine outlive a reboot", |vm| {
+        assert_eq!(vm.ok("cat /etc/kept /var/kept"), "local\nlocal");
+        assert_eq!(vm.ok(identity), before);
+    });
+}
+
 fn is_read_only(vm: &mut Vm, path: &str) -> bool {
     vm.ok(&format!("findmnt -no VFS-OPTIONS {path}")).split(',').any(|option| option == "ro")
 }

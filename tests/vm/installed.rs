@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::checks::{first_boot, mounts};
+use crate::checks::{first_boot, mounts, outlives_a_reboot};
 use crate::harness::image::Variant;
 use crate::harness::machine::{Boot, Spec};
 use crate::harness::{Checks, Image, Vm};
@@ -126,14 +126,7 @@ fn uefi_systemd_boot() {
     checks.check("the store came whole to the disk", |vm| {
         vm.ok("reroot fsck");
     });
-    checks.vm.ok("echo local > /etc/kept && echo local > /var/kept");
-    let identity = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
-    let before = checks.vm.ok(identity);
-    checks.vm.reboot();
-    checks.check("/etc, /var and the identity of the machine outlive a reboot", |vm| {
-        assert_eq!(vm.ok("cat /etc/kept /var/kept"), "local\nlocal");
-        assert_eq!(vm.ok(identity), before);
-    });
+    outlives_a_reboot(&mut checks);
     let vm = checks.done();
     vm.power_off();
 }

@@ -17,9 +17,9 @@ pub use loader::install;
 pub use place::Place;
 
 use super::{Error, Result};
+use crate::boot;
 use crate::boot::execute::{Outside, execute};
 use crate::boot::plan::{self, Menu};
-use crate::boot::{self};
 use crate::fsx;
 use crate::progress::Event;
 use crate::sysroot::{DeploymentKey, LockedSysroot, Sysroot};
