@@ -13,7 +13,7 @@ pub struct Outside<'a> {
     /// Opens the files of a pair where they come from.
     pub source: &'a mut dyn FnMut(&Pair) -> io::Result<PairSource>,
     /// Brings everything to where a loader finds it that cannot replay a journal, before the commit and after it:
-    /// freezes and thaws the file system for GRUB on ext4 and xfs (`FIFREEZE`, `FITHAW`), does nothing on FAT.
+    /// [`fsx::checkpoint`] for GRUB, nothing on FAT.
     pub settle: &'a mut dyn FnMut() -> io::Result<()>,
 }
 
@@ -41,12 +41,6 @@ pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Rep
         report.pairs_written += usize::from(kernel::ensure_pair(boot, pair, &source)? == Ensured::Written);
         crashpoint!("boot.pair-written").map_err(context())?;
     }
-    let commits = !plan.entries_to_write.is_empty() || plan.grub_menu.is_some();
-    let mut settle = || match commits {
-        true => (outside.settle)().map_err(Error::io("bringing $BOOT to the disk")),
-        false => Ok(()),
-    };
-    settle()?;
     for file_name in &plan.useless_entries {
         entries::remove_entry(boot, file_name)?;
     }
@@ -55,11 +49,17 @@ pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Rep
         report.entries_written += 1;
         crashpoint!("boot.entry-written").map_err(Error::io("writing boot entries"))?;
     }
+    let mut settle = || (outside.settle)().map_err(Error::io("bringing $BOOT to the disk"));
     if let Some(menu) = &plan.grub_menu {
-        grub::write_menu(boot, menu)?;
+        grub::prepare_menu(boot, menu)?;
+        crashpoint!("boot.menu-prepared").map_err(Error::io("writing the menu"))?;
+        settle()?;
+        grub::commit_menu(boot)?;
         crashpoint!("boot.menu-written").map_err(Error::io("writing the menu"))?;
     }
+    // Also when the menu is right already: the command that wrote it may have ended before this.
     settle()?;
+    grub::sweep_menus(boot)?;
     for file_name in &plan.entries_to_remove {
         entries::remove_entry(boot, file_name)?;
         report.entries_removed += 1;
@@ -72,6 +72,7 @@ pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Rep
 
 fn sweep_scratch(boot: &Dir) -> Result<()> {
     entries::sweep_scratch(boot, &entries::read_entries(boot)?)?;
+    grub::sweep_menus(boot)?;
     kernel::sweep_scratch(boot)
 }
 

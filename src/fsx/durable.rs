@@ -58,6 +58,15 @@ pub fn rename_noreplace(from: &Dir, name: &str, to: &Dir, new_name: &str) -> io:
     }
 }
 
+/// Gives two files each other's names in one step, or renames `name` when nothing has `other`. On a file system that
+/// cannot exchange names, `other` is replaced. Durable once the directory is synced.
+pub fn exchange(dir: &Dir, name: &str, other: &str) -> io::Result<()> {
+    match rustix::fs::renameat_with(dir, name, dir, other, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => rename(dir, name, dir, other),
+        result => Ok(result?),
+    }
+}
+
 /// Removes a file; false when it was absent. Durable once the directory is synced.
 pub fn remove_file(dir: &Dir, name: &str) -> io::Result<bool> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {

@@ -2,6 +2,8 @@
 //!
 //! Every function says what it makes durable. Nothing here knows what the files mean.
 
+#[cfg(feature = "cli")]
+mod checkpoint;
 mod copy;
 pub mod crashpoint;
 mod dir;
@@ -16,12 +18,14 @@ mod space;
 pub mod xattr;
 
 pub use cap_std::fs::Dir;
+#[cfg(feature = "cli")]
+pub use checkpoint::checkpoint;
 pub use copy::copy_contents;
 pub use dir::{
     FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_regular, open_subdir, read_limited,
     reopen, subdir_optional,
 };
-pub use durable::{FilesystemSync, remove_file, rename, rename_noreplace, sync_dir, write_atomic};
+pub use durable::{FilesystemSync, exchange, remove_file, rename, rename_noreplace, sync_dir, write_atomic};
 pub use loopdev::LoopDevice;
 pub use meta::{set_owner_and_mode, set_times};
 pub use mount::mount_detached;

@@ -12,6 +12,7 @@ use crate::repo::{self, Repo};
 #[derive(Debug)]
 pub struct Sysroot {
     path: PathBuf,
+    root: Dir,
     reroot: Dir,
     deploy: Dir,
     repo: Repo,
@@ -40,7 +41,7 @@ impl Sysroot {
             other => other?,
         };
         let run = run_directory(&reroot, env)?;
-        Ok(Self { path, reroot, deploy, repo, run })
+        Ok(Self { path, root, reroot, deploy, repo, run })
     }
 
     /// Makes a sysroot in the existing directory `path`; completes one that is half made. Durable when it
@@ -68,6 +69,11 @@ impl Sysroot {
 
     pub fn repo(&self) -> &Repo {
         &self.repo
+    }
+
+    /// The physical root; writable in the running system as well.
+    pub fn root(&self) -> &Dir {
+        &self.root
     }
 
     /// The `/reroot` directory.

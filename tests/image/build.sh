@@ -18,7 +18,7 @@ cache=$(realpath "$cache")
 # The two ways through the Containerfile; everything in it is in one of them.
 case $variant in
 dracut) bootloader="systemd-boot" ;;
-initramfs-tools) bootloader="grub-efi-amd64-bin grub-pc-bin grub2-common" ;;
+initramfs-tools) bootloader="shim-signed grub-efi-amd64-signed grub-pc-bin" ;;
 *)
     echo "unknown image $variant" >&2
     exit 2

@@ -4,6 +4,7 @@ use std::fs;
 
 use reroot::boot::entries::{self, read_entries, write_entry};
 use reroot::boot::execute::{Outside, execute};
+use reroot::boot::grub::GrubRoot;
 use reroot::boot::kernel::{self, Ensured, ensure_pair, verify_pair};
 use reroot::boot::loader_conf::{LoaderConf, Timeout};
 use reroot::boot::plan::Menu;
@@ -175,15 +176,17 @@ fn too_little_space_is_said_before_anything_is_written() {
 
 #[test]
 fn a_disk_that_does_not_settle_stops_before_the_commit() {
-    let boot = Boot::new(Menu::Entries);
+    let boot = Boot::new(Menu::Grub(GrubRoot::new("1A2B-3C4D", "/boot").unwrap()));
     boot.reach(&[wanted(1, 1, 1)]);
-    let plan = boot.plan(&[wanted(2, 2, 1), wanted(1, 1, 1)]);
-    let before = boot.files();
+    let plan = boot.plan(&[wanted(2, 2, 1)]);
+    let before = boot.listed();
     let mut settle = || Err(std::io::Error::other("the disk is gone"));
     let mut outside = Outside { source: &mut |_| Ok(source(1)), settle: &mut settle };
     let error = execute(&plan, &boot.dir, &mut outside).unwrap_err();
     assert_eq!(error.to_string(), "bringing $BOOT to the disk: the disk is gone");
-    assert_eq!(boot.files(), before);
+    assert_eq!(boot.listed(), before);
+    boot.reach(&[wanted(2, 2, 1)]);
+    assert!(!boot.files().keys().any(|name| name.contains(".tmp-")), "{:?}", boot.files().keys());
 }
 
 #[test]

@@ -9,10 +9,11 @@ use reroot::fsx;
 
 use crate::world::World;
 
-/// Makes a sysroot one that a boot loader was installed for.
+/// Makes a sysroot one that a boot loader was installed for: GRUB, which needs a step more than others.
 pub fn enable(root: &Path) {
+    let record = r#"{"version": 1, "loader": "grub", "root": {"fsUuid": "1A2B-3C4D", "prefix": "/boot"}}"#;
     fs::create_dir_all(root.join("boot/loader/entries")).unwrap();
-    fs::write(root.join("reroot/boot.json"), r#"{"version": 1, "loader": "none"}"#).unwrap();
+    fs::write(root.join("reroot/boot.json"), record).unwrap();
 }
 
 /// The deployments of the menu, the default first. Each must exist, with the kernel that its entry names.

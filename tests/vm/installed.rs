@@ -17,10 +17,10 @@ use crate::support::tools::{command, run};
 /// What upgrades of the installed machine follow.
 const FOLLOWED: &str = "docker://registry.example/team/os:stable";
 /// For the console, and for speed without KVM.
-const ARGUMENTS: [&str; 4] = ["console=ttyS0", "quiet", "mitigations=off", "panic=1"];
+pub const ARGUMENTS: [&str; 4] = ["console=ttyS0", "quiet", "mitigations=off", "panic=1"];
 
 /// Installs an image to a raw disk below `directory`.
-fn install(image: &Image, name: &str, directory: &Path, more: &[&str]) -> Spec {
+pub fn install(image: &Image, name: &str, directory: &Path, more: &[&str]) -> Spec {
     let started = Instant::now();
     let (disk, config) = (directory.join("disk.raw"), directory.join("config"));
     fs::create_dir(&config).unwrap();

@@ -8,6 +8,7 @@
 
 mod checks;
 mod direct;
+mod grub;
 mod harness;
 mod installed;
 #[path = "../it/support/mod.rs"]

@@ -7,6 +7,9 @@ use crate::fsx::{self, Dir};
 use crate::names::printable;
 
 const MENU: &str = "grub.cfg";
+const SCRATCH: &str = ".tmp-";
+/// The next menu, and for a moment the one before.
+const NEXT: &str = ".tmp-grub.cfg";
 /// No menu is larger.
 pub const MENU_LIMIT: u64 = 4 << 20;
 
@@ -90,12 +93,37 @@ pub fn read_menu(boot: &Dir) -> Result<Option<Vec<u8>>> {
     fsx::read_limited(&loader, MENU, MENU_LIMIT).map_err(Error::io(format!("reading loader/{MENU}")))
 }
 
-/// Replaces the menu by one rename. Durable when it returns. For file systems that rename in one step; on FAT GRUB
-/// would have to read the entries.
-pub fn write_menu(boot: &Dir, text: &str) -> Result<()> {
-    let context = || Error::io(format!("writing loader/{MENU}"));
+/// Puts the text of the next menu beside the one that is there. Durable when it returns.
+pub fn prepare_menu(boot: &Dir, text: &str) -> Result<()> {
+    let context = || Error::io(format!("writing loader/{NEXT}"));
     let loader = fsx::ensure_dir(boot, "loader", 0o755).map_err(context())?;
-    fsx::write_atomic(&loader, MENU, text.as_bytes(), 0o644).map_err(context())
+    fsx::write_atomic(&loader, NEXT, text.as_bytes(), 0o644).map_err(context())
+}
+
+/// Makes the prepared menu the one that GRUB reads, in one step. Durable when it returns.
+///
+/// The two exchange their names. GRUB reads blocks of the disk and no journal, and they are written to their place one
+/// by one: nothing may change but the block of the directory, and both files that it can name must be whole. So the
+/// old menu stays, under the other name, until the change has [settled](super::super::execute::Outside::settle).
+pub fn commit_menu(boot: &Dir) -> Result<()> {
+    let context = || Error::io(format!("writing loader/{MENU}"));
+    let loader = fsx::open_subdir(boot, "loader").map_err(context())?;
+    fsx::exchange(&loader, NEXT, MENU).and_then(|()| fsx::sync_dir(&loader)).map_err(context())
+}
+
+/// Removes the menu before the last change, and what interrupted commands left.
+pub fn sweep_menus(boot: &Dir) -> Result<()> {
+    let Some(loader) = entries::open_loader(boot)? else { return Ok(()) };
+    let sweep = || {
+        for listed in fsx::list_dir(&loader)? {
+            let name = String::from_utf8(listed.name).unwrap_or_default();
+            if name.starts_with(SCRATCH) && name.contains(MENU) {
+                fsx::remove_file(&loader, &name)?;
+            }
+        }
+        Ok(())
+    };
+    sweep().map_err(Error::io("removing old menus in loader"))
 }
 
 #[cfg(test)]

@@ -3,30 +3,48 @@
 //! ```text
 //! ESP/EFI/<vendor>/grub.cfg      finds the file system of $BOOT and goes on there           stub
 //! $BOOT/grub/grub.cfg            default, timeout, what people add; reads the menu           stub
-//! $BOOT/loader/grub.cfg          the menu; replaced by one rename, which is the commit       menu
+//! $BOOT/loader/grub.cfg          the menu; replaced in one step, which is the commit         menu
 //! ```
 //!
 //! GRUB of Debian does not read boot entries (`blscfg` came with GRUB 2.14), so the menu is written out for it, in
 //! the order in which other loaders show the entries.
 //!
 //! GRUB reads ext4 and xfs without replaying their journals: what was synced may still be in the journal alone. Whoever
-//! calls [`super::execute::execute`] freezes and thaws the file system around the commit.
+//! calls [`super::execute::execute`] has everything written to its place before the commit and after it
+//! ([`fsx::checkpoint`](crate::fsx::checkpoint)).
 
 mod menu;
 mod quote;
 mod stub;
 
-pub use menu::{MENU_LIMIT, menu, read_menu, write_menu};
+pub use menu::{MENU_LIMIT, commit_menu, menu, prepare_menu, read_menu, sweep_menus};
 pub use quote::{kernel_arguments, quote};
 pub use stub::{MODULES, esp_stub, main_config};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
 
 /// Where GRUB finds `$BOOT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", try_from = "Unchecked")]
 pub struct GrubRoot {
     fs_uuid: String,
     prefix: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Unchecked {
+    fs_uuid: String,
+    prefix: String,
+}
+
+impl TryFrom<Unchecked> for GrubRoot {
+    type Error = Error;
+    fn try_from(unchecked: Unchecked) -> Result<Self> {
+        Self::new(&unchecked.fs_uuid, &unchecked.prefix)
+    }
 }
 
 impl GrubRoot {

@@ -2,12 +2,14 @@
 
 use std::io::Read;
 
-use super::{BootRecord, Bootloader};
+use super::grub::{self, EfiPrograms};
+use super::record::{BootRecord, Loader};
 use crate::boot::entries;
 use crate::boot::loader_conf::{LoaderConf, Timeout};
 use crate::boot::systemd_boot::{self, EfiArchitecture, Foreign};
 use crate::fsx::Dir;
 use crate::ops::{Error, Result, files};
+use crate::repo::{Repo, Tree};
 use crate::sysroot::{Deployment, Sysroot};
 
 /// Where Debian, Fedora and others keep systemd's EFI programs.
@@ -16,48 +18,70 @@ const LARGEST_PROGRAM: u64 = 16 << 20;
 /// Seconds that the menu waits: enough to press a key.
 const MENU_SECONDS: u32 = 3;
 
-/// Installs the boot loader of a deployment's image on `$BOOT`, and notes in the sysroot that there is one. Durable
-/// when it returns. `architecture` as images name it.
+/// The directories that a boot loader is put into.
+#[derive(Debug)]
+pub struct Directories<'a> {
+    /// `$BOOT`
+    pub boot: &'a Dir,
+    /// The EFI system partition; the same as `boot` for systemd-boot. Without one nothing is installed for UEFI.
+    pub esp: Option<&'a Dir>,
+}
+
+/// Installs the boot loader of a deployment's image, and notes in the sysroot that there is one. Durable when it returns.
+/// `architecture` as images name it.
 pub fn install(
     sysroot: &Sysroot,
     deployment: &Deployment,
-    boot: &Dir,
-    loader: Bootloader,
+    directories: &Directories<'_>,
+    loader: Loader,
     architecture: &str,
 ) -> Result<()> {
-    match loader {
-        Bootloader::SystemdBoot => {
-            let architecture = EfiArchitecture::of(architecture)
-                .ok_or_else(|| Error::incompatible(format!("there is no systemd-boot for {architecture}")))?;
-            let program = read_program(sysroot, deployment, architecture)?;
-            systemd_boot::install(boot, &program, architecture, Foreign::Replace)?;
-            let mut conf = LoaderConf::read(boot)?.unwrap_or_default();
-            conf.add_missing(Timeout::Seconds(MENU_SECONDS));
-            conf.write(boot)?;
+    let efi = || {
+        EfiArchitecture::of(architecture)
+            .ok_or_else(|| Error::incompatible(format!("there is no {loader} for UEFI on {architecture}")))
+    };
+    let (repo, tree) = (sysroot.repo(), sysroot.repo().read_tree(&deployment.record.tree)?);
+    match (&loader, directories.esp) {
+        (Loader::SystemdBoot, Some(esp)) => install_systemd_boot(esp, repo, &tree, efi()?)?,
+        (Loader::SystemdBoot, None) => {
+            return Err(Error::invalid("systemd-boot needs an EFI system partition, and there is none"));
         }
-        Bootloader::None => {}
+        (Loader::Grub { root }, Some(esp)) => {
+            let programs = EfiPrograms::read(repo, &tree, efi()?)?;
+            grub::install(directories.boot, root, Some((esp, efi()?, &programs)))?;
+        }
+        (Loader::Grub { root }, None) => grub::install(directories.boot, root, None)?,
+        (Loader::None, _) => {}
     }
-    entries::ensure_directory(boot)?;
-    BootRecord { version: BootRecord::VERSION, loader }.write(sysroot)
+    entries::ensure_directory(directories.boot)?;
+    BootRecord::new(loader).write(sysroot)
 }
 
-fn read_program(
-    sysroot: &Sysroot,
-    deployment: &Deployment,
-    architecture: EfiArchitecture,
-) -> Result<Vec<u8>> {
-    let name = architecture.program_name();
-    let tree = sysroot.repo().read_tree(&deployment.record.tree)?;
+fn install_systemd_boot(esp: &Dir, repo: &Repo, tree: &Tree, architecture: EfiArchitecture) -> Result<()> {
+    let path = format!("{PROGRAMS}/{}", architecture.program_name());
     // A signed program works with and without Secure Boot.
-    for path in [format!("{PROGRAMS}/{name}.signed"), format!("{PROGRAMS}/{name}")] {
-        let Some(entry) = files::follow(&tree, &path) else { continue };
-        let Some(mut content) = files::open(sysroot.repo(), entry, LARGEST_PROGRAM)? else { continue };
-        let mut program = Vec::new();
-        content.read_to_end(&mut program).map_err(Error::io(format!("reading /{path} of the image")))?;
-        return Ok(program);
-    }
-    Err(Error::incompatible(format!(
-        "the image has no systemd-boot at /{PROGRAMS}/{name}; install the package that has it (Debian: \
-         systemd-boot-efi), or choose another boot loader"
-    )))
+    let program = match read_program(repo, tree, &format!("{path}.signed"))? {
+        None => read_program(repo, tree, &path)?,
+        signed => signed,
+    };
+    let program = program.ok_or_else(|| {
+        Error::incompatible(format!(
+            "the image has no systemd-boot at /{path}; install the package that has it (Debian: \
+             systemd-boot-efi), or choose another boot loader"
+        ))
+    })?;
+    systemd_boot::install(esp, &program, architecture, Foreign::Replace)?;
+    let mut conf = LoaderConf::read(esp)?.unwrap_or_default();
+    conf.add_missing(Timeout::Seconds(MENU_SECONDS));
+    conf.write(esp)?;
+    Ok(())
+}
+
+/// An EFI program of an image; `None` when it is not there.
+pub(super) fn read_program(repo: &Repo, tree: &Tree, path: &str) -> Result<Option<Vec<u8>>> {
+    let Some(entry) = files::follow(tree, path) else { return Ok(None) };
+    let Some(mut content) = files::open(repo, entry, LARGEST_PROGRAM)? else { return Ok(None) };
+    let mut program = Vec::new();
+    content.read_to_end(&mut program).map_err(Error::io(format!("reading /{path} of the image")))?;
+    Ok(Some(program))
 }

@@ -4,8 +4,10 @@
 //! here does anything. Every verb that changes which deployments there are, or their order, ends with [`update`]:
 //! it looks at what is on `$BOOT` and what should be, so that a command that was killed is finished by the next.
 
+mod grub;
 mod loader;
 mod place;
+mod record;
 mod wanted;
 
 use std::fmt;
@@ -13,16 +15,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use loader::install;
+pub use grub::DIRECTORY as GRUB_DIRECTORY;
+pub use loader::{Directories, install};
 pub use place::Place;
+pub use record::Loader;
 
-use super::{Error, Result};
+use super::Result;
 use crate::boot;
 use crate::boot::execute::{Outside, execute};
 use crate::boot::plan::{self, Menu};
 use crate::fsx;
 use crate::progress::Event;
 use crate::sysroot::{DeploymentKey, LockedSysroot, Sysroot};
+use record::BootRecord;
 use wanted::Kernels;
 
 /// What loads the kernel.
@@ -31,28 +36,21 @@ use wanted::Kernels;
 pub enum Bootloader {
     /// Reads the entries from the EFI system partition itself.
     SystemdBoot,
+    /// Starts on UEFI and BIOS, and reads a menu that is made of the entries.
+    Grub,
     /// Something that reroot does not know; the entries are there for it.
     None,
 }
 
 impl Bootloader {
-    const ALL: [Self; 2] = [Self::SystemdBoot, Self::None];
+    const ALL: [Self; 3] = [Self::SystemdBoot, Self::Grub, Self::None];
 
     fn name(self) -> &'static str {
         match self {
             Self::SystemdBoot => "systemd-boot",
+            Self::Grub => "grub",
             Self::None => "none",
         }
-    }
-
-    /// Whether it needs a partition for a BIOS to start it from.
-    pub fn wants_bios_boot(self) -> bool {
-        false
-    }
-
-    /// Whether it reads the root file system, and so needs one that it can read.
-    pub fn reads_root(self) -> bool {
-        false
     }
 }
 
@@ -70,37 +68,10 @@ impl FromStr for Bootloader {
     }
 }
 
-/// `/reroot/boot.json`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BootRecord {
-    version: u32,
-    loader: Bootloader,
-}
-
-const FILE: &str = "boot.json";
-
-impl BootRecord {
-    const VERSION: u32 = 1;
-
-    fn read(sysroot: &Sysroot) -> Result<Option<Self>> {
-        let shown = format!("/reroot/{FILE}");
-        let bytes = fsx::read_limited(sysroot.reroot(), FILE, 1 << 16)
-            .map_err(Error::io(format!("reading {shown}")))?;
-        Ok(bytes.map(|bytes| crate::sysroot::parse_state(&bytes, &shown)).transpose()?)
-    }
-
-    /// Durable.
-    fn write(&self, sysroot: &Sysroot) -> Result<()> {
-        fsx::write_atomic(sysroot.reroot(), FILE, &crate::sysroot::print_state(self), 0o644)
-            .map_err(Error::io(format!("writing /reroot/{FILE}")))
-    }
-}
-
 /// Makes sure that `$BOOT` can be reached, before anything is done that ends with [`update`].
 pub fn check(sysroot: &Sysroot) -> Result<()> {
     match BootRecord::read(sysroot)? {
-        Some(_) => place::find(sysroot).map(drop),
+        Some(record) => place::find(sysroot, &record.loader).map(drop),
         None => Ok(()),
     }
 }
@@ -114,10 +85,8 @@ pub fn update(
     reporter: &dyn crate::progress::Reporter,
 ) -> Result<()> {
     let sysroot = locked.sysroot();
-    if BootRecord::read(sysroot)?.is_none() {
-        return Ok(());
-    }
-    let boot = place.open(sysroot)?;
+    let Some(BootRecord { loader, .. }) = BootRecord::read(sysroot)? else { return Ok(()) };
+    let boot = place.open(sysroot, &loader)?;
     let observed = locked.observe()?;
     let mut kernels = Kernels::new(sysroot.repo());
     let mut wanted = Vec::new();
@@ -130,7 +99,8 @@ pub fn update(
         return Ok(());
     }
     let found = boot::plan::Observed::read(&boot)?;
-    let plan = plan::plan(&wanted, &Menu::Entries, &found)?;
+    let menu = loader.menu();
+    let plan = plan::plan(&wanted, &menu, &found)?;
     for difference in &plan.differences {
         reporter.report(Event::Warning(&format!(
             "the boot entry {} was changed by hand ({}) and is left as it is",
@@ -142,7 +112,10 @@ pub fn update(
         return Ok(());
     }
     let mut source = |pair: &boot::kernel::Pair| kernels.open(pair);
-    let mut settle = || Ok(());
+    let mut settle = || match menu {
+        Menu::Entries => Ok(()),
+        Menu::Grub(_) => fsx::checkpoint(&boot),
+    };
     execute(&plan, &boot, &mut Outside { source: &mut source, settle: &mut settle })?;
     Ok(())
 }

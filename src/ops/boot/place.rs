@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::record::Loader;
 use crate::fsx::{self, Dir};
 use crate::ops::{Error, Result};
 use crate::sysroot::Sysroot;
@@ -21,16 +22,21 @@ pub enum Place<'a> {
 }
 
 impl Place<'_> {
-    pub(super) fn open(&self, sysroot: &Sysroot) -> Result<Dir> {
+    pub(super) fn open(&self, sysroot: &Sysroot, loader: &Loader) -> Result<Dir> {
         match self {
             Self::Given(dir) => dir.try_clone().map_err(Error::io("opening $BOOT")),
-            Self::Mounted => find(sysroot),
+            Self::Mounted => find(sysroot, loader),
         }
     }
 }
 
-/// Looks where `$BOOT` is mounted: below `/` of the running system for its own sysroot, else below the sysroot.
-pub(super) fn find(sysroot: &Sysroot) -> Result<Dir> {
+/// Looks where `$BOOT` is: a directory of the physical root, or mounted below `/` of the running system for its own
+/// sysroot, else below the sysroot.
+pub(super) fn find(sysroot: &Sysroot, loader: &Loader) -> Result<Dir> {
+    if loader.boots_from_root() {
+        return fsx::open_subdir(sysroot.root(), MOUNT_POINTS[0])
+            .map_err(Error::io(format!("opening /boot of the physical root {}", sysroot.path().display())));
+    }
     let root: PathBuf = if sysroot.run().is_some() { "/".into() } else { sysroot.path().into() };
     for mount_point in MOUNT_POINTS {
         let path = root.join(mount_point);

@@ -8,9 +8,6 @@ use crate::ops::{Error, Result};
 pub const ALIGNMENT: u64 = 1 << 20;
 /// A sector, as the partition table counts them.
 pub const SECTOR: u64 = 512;
-/// Kernels and initramfs images of several deployments fit.
-const ESP_BYTES: u64 = 512 << 20;
-const BIOS_BOOT_BYTES: u64 = 1 << 20;
 /// Less is no home for an operating system.
 const SMALLEST_ROOT: u64 = 256 << 20;
 
@@ -21,6 +18,8 @@ pub enum Role {
     BiosBoot,
     /// The EFI system partition.
     Esp,
+    /// `$BOOT`, when it is neither the ESP nor on the root file system.
+    XbootLdr,
     Root,
 }
 
@@ -30,6 +29,7 @@ impl Role {
         match (self, architecture) {
             (Role::BiosBoot, _) => uuid!("21686148-6449-6e6f-744e-656564454649"),
             (Role::Esp, _) => uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
+            (Role::XbootLdr, _) => uuid!("bc13c2ff-59e6-4262-a352-b275fd6f7172"),
             (Role::Root, Architecture::X86_64) => uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
             (Role::Root, Architecture::Aarch64) => uuid!("b921b045-1df0-41c3-af44-4c6f280d3fae"),
             (Role::Root, Architecture::Riscv64) => uuid!("72ec70a6-cf74-40e6-bd49-4bda08e8f224"),
@@ -41,6 +41,7 @@ impl Role {
         match self {
             Role::BiosBoot => "BIOS boot",
             Role::Esp => "EFI system",
+            Role::XbootLdr => "boot",
             Role::Root => "root",
         }
     }
@@ -74,14 +75,14 @@ pub struct Partition {
     pub length: u64,
 }
 
-/// Lays out a disk of `size` bytes: the boot partitions that are wanted, in order, then the root file system to
-/// the end.
-pub fn lay_out(size: u64, bios_boot: bool, esp: bool) -> Result<Vec<Partition>> {
+/// Lays out a disk of `size` bytes: the partitions in `others` with their lengths, in order, then the root file
+/// system to the end.
+pub fn lay_out(size: u64, others: &[(Role, u64)]) -> Result<Vec<Partition>> {
     let mut partitions = Vec::new();
     let mut start = ALIGNMENT;
-    let wanted = [(Role::BiosBoot, bios_boot, BIOS_BOOT_BYTES), (Role::Esp, esp, ESP_BYTES)];
-    for (role, _, length) in wanted.into_iter().filter(|(_, wanted, _)| *wanted) {
-        partitions.push(Partition { role, start, length });
+    for (role, length) in others {
+        let length = length.next_multiple_of(ALIGNMENT);
+        partitions.push(Partition { role: *role, start, length });
         start += length;
     }
     // The backup of the table takes the last 33 sectors; with alignment that is the last MiB.
@@ -102,9 +103,10 @@ mod tests {
 
     #[test]
     fn partitions_are_aligned_ordered_and_leave_room_for_both_tables() {
+        let all = [(Role::BiosBoot, 1 << 20), (Role::Esp, 128 << 20), (Role::XbootLdr, (512 << 20) - 5)];
         for size in [2_u64 << 30, (4 << 30) + 511, 3_000_000_000] {
-            for (bios, esp) in [(false, true), (true, true), (true, false), (false, false)] {
-                let partitions = lay_out(size, bios, esp).unwrap();
+            for others in [&all[..], &all[1..], &all[..1], &[]] {
+                let partitions = lay_out(size, others).unwrap();
                 let mut end = ALIGNMENT;
                 for partition in &partitions {
                     assert_eq!(partition.start, end);
@@ -113,16 +115,17 @@ mod tests {
                 }
                 assert!(end + 33 * SECTOR <= size && end + 2 * ALIGNMENT > size, "{size} {end}");
                 assert_eq!(partitions.last().unwrap().role, Role::Root);
-                assert_eq!(partitions.len(), 1 + usize::from(bios) + usize::from(esp));
+                assert_eq!(partitions.len(), 1 + others.len());
             }
         }
     }
 
     #[test]
     fn a_disk_that_is_too_small_is_refused_with_numbers() {
-        let error = lay_out(512 << 20, true, true).unwrap_err().to_string();
+        let others = [(Role::BiosBoot, 1 << 20), (Role::Esp, 512 << 20)];
+        let error = lay_out(512 << 20, &others).unwrap_err().to_string();
         assert_eq!(error, "the disk has 536870912 bytes; the partitions need at least 808452096");
-        assert!(lay_out(0, false, false).is_err());
-        assert!(lay_out(808_452_096, true, true).is_ok());
+        assert!(lay_out(0, &[]).is_err());
+        assert!(lay_out(808_452_096, &others).is_ok());
     }
 }

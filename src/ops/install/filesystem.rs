@@ -30,20 +30,25 @@ impl Filesystem {
         }
     }
 
-    /// What makes it. ext4 can seal files with fs-verity; for GRUB two features stay off that it cannot read.
-    fn maker(self, device: &Path, uuid: Uuid, readable_by_grub: bool) -> Command {
+    /// Whether GRUB sees at once what was written: it reads no journal, and only that of ext4 can be emptied
+    /// ([`fsx::checkpoint`]).
+    pub fn readable_by_grub(self) -> bool {
+        self == Self::Ext4
+    }
+
+    /// What makes it. ext4 can seal files with fs-verity; two features are off that GRUB before 2.12 cannot read.
+    fn maker(self, device: &Path, label: &str, uuid: Uuid) -> Command {
         let mut command = Command::new(format!("mkfs.{}", self.name()));
         match self {
             Self::Ext4 => {
-                let features =
-                    if readable_by_grub { "verity,^metadata_csum_seed,^orphan_file" } else { "verity" };
-                command.args(["-q", "-F", "-O", features, "-L", "root", "-U"]).arg(uuid.to_string());
+                command.args(["-q", "-F", "-O", "verity,^metadata_csum_seed,^orphan_file"]);
+                command.args(["-L", label, "-U"]).arg(uuid.to_string());
             }
             Self::Xfs => {
-                command.args(["-q", "-f", "-L", "root", "-m"]).arg(format!("uuid={uuid}"));
+                command.args(["-q", "-f", "-L", label, "-m"]).arg(format!("uuid={uuid}"));
             }
             Self::Btrfs => {
-                command.args(["-q", "-f", "-L", "root", "-U"]).arg(uuid.to_string());
+                command.args(["-q", "-f", "-L", label, "-U"]).arg(uuid.to_string());
             }
         }
         command.arg(device);
@@ -51,15 +56,15 @@ impl Filesystem {
     }
 
     /// Makes the file system on a device and mounts it for this process alone. Returns its root.
-    pub fn make(self, device: &Path, uuid: Uuid, readable_by_grub: bool) -> Result<Dir> {
-        run(self.maker(device, uuid, readable_by_grub))?;
+    pub fn make(self, device: &Path, label: &str, uuid: Uuid) -> Result<Dir> {
+        run(self.maker(device, label, uuid))?;
         fsx::mount_detached(device, self.name())
             .map_err(Error::io(format!("mounting the new {self} file system")))
     }
 }
 
 /// Runs a program that says nothing when all is well.
-fn run(mut command: Command) -> Result<()> {
+pub fn run(mut command: Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let missing = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(format!("the program {program} is not installed")),

@@ -1,14 +1,15 @@
 //! Install: a disk that boots an image.
 //!
 //! ```text
-//! wipe the old table -> root file system on a loop device -> sysroot, deployment, provenance in it
-//!   -> what the firmware reads, in a directory -> the EFI system partition, from that directory
+//! wipe the old table -> file systems on loop devices -> sysroot, deployment, provenance in the root file system
+//!   -> boot loader and entries -> the EFI system partition, from a directory; GRUB's programs for a BIOS
 //!   -> the partition table                                                    <- from here on the disk boots
 //! ```
 //!
 //! The table comes last: a disk whose installation did not end has none, so that nothing half boots. Nothing is
 //! left behind on the machine that installs: loop device and mount end with the process.
 
+mod bios;
 mod disk;
 mod esp;
 mod filesystem;
@@ -27,10 +28,11 @@ pub use disk::Architecture;
 pub use filesystem::Filesystem;
 pub use target::Wipe;
 
-use super::boot::{self, Bootloader, Place};
+use super::boot::{self, Bootloader, Directories, GRUB_DIRECTORY, Loader, Place};
 use super::deploy::{Request, make_deployment};
 use super::fetch::{absolute, resolve};
 use super::{Context, Error, InitOptions, Result, ResultExt, Run, init};
+use crate::boot::grub::GrubRoot;
 use crate::fsx::{self, Dir, FilesystemSync, LoopDevice};
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
@@ -42,7 +44,12 @@ use table::Numbered;
 use target::Target;
 
 /// What is put into the EFI system partition is made here first, below `/reroot`.
-const BOOT_SCRATCH: &str = ".tmp-boot";
+const ESP_SCRATCH: &str = ".tmp-esp";
+/// Kernels and initramfs images of several deployments fit.
+const BOOT_BYTES: u64 = 512 << 20;
+/// Programs and a line of configuration.
+const GRUB_ESP_BYTES: u64 = 128 << 20;
+const BIOS_BOOT_BYTES: u64 = 1 << 20;
 /// Where `--root-ssh-authorized-keys` goes, below the stateroot's `/var`.
 const ROOT_HOME: &str = "roothome";
 
@@ -89,35 +96,64 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
     }
     let resolved = resolve(&options.image, None, context)?;
     let architecture = Architecture::of_image(&resolved.image.config.architecture)?;
+    let bios = find_bios(options.bootloader, architecture, context)?;
     let target = Target::open(path, options.size, options.wipe)?;
-    let partitions = disk::lay_out(target.size, options.bootloader.wants_bios_boot(), true)?;
-    let find = |role| partitions.iter().find(|p| p.role == role).expect("it was laid out");
+    let partitions = disk::lay_out(target.size, &wanted_partitions(options, bios.is_some()))?;
+    let find = |role| partitions.iter().find(|p| p.role == role);
+    let made = |role| find(role).expect("it was laid out");
     let root_uuid = Uuid::new_v4();
 
     context.reporter.report(Event::Phase(&format!("making a {} file system", options.filesystem)));
     table::wipe(&target.file, target.size)?;
-    let Partition { start, length, .. } = *find(Role::Root);
-    let device =
-        LoopDevice::attach(&target.file, start, length).map_err(Error::io("attaching a loop device"))?;
-    let root = options.filesystem.make(device.path(), root_uuid, options.bootloader.reads_root())?;
+    let make = |filesystem: Filesystem, partition: &Partition, label, uuid| {
+        let device = LoopDevice::attach(&target.file, partition.start, partition.length)
+            .map_err(Error::io("attaching a loop device"))?;
+        Ok::<_, Error>((filesystem.make(device.path(), label, uuid)?, device))
+    };
+    let (root, device) = make(options.filesystem, made(Role::Root), "root", root_uuid)?;
 
     let (sysroot, deployment) = fill(&root, root_uuid, &resolved, options, context)?;
     // Taking the lock sweeps what has such a name.
     let locked = sysroot.lock(context.wait)?;
-    let boot = fsx::ensure_dir(sysroot.reroot(), BOOT_SCRATCH, 0o700)
-        .map_err(Error::io("making /reroot/.tmp-boot"))?;
+    let esp = fsx::ensure_dir(sysroot.reroot(), ESP_SCRATCH, 0o700)
+        .map_err(Error::io("making /reroot/.tmp-esp"))?;
     context.reporter.report(Event::Phase("writing boot entries"));
-    boot::install(&sysroot, &deployment, &boot, options.bootloader, &resolved.image.config.architecture)?;
+    let (boot, boot_device, loader) = match (options.bootloader, find(Role::XbootLdr)) {
+        (Bootloader::Grub, Some(partition)) => {
+            let uuid = Uuid::new_v4();
+            let (boot, device) = make(Filesystem::Ext4, partition, "boot", uuid)?;
+            (boot, Some(device), Loader::Grub { root: GrubRoot::new(&uuid.to_string(), "")? })
+        }
+        (Bootloader::Grub, None) => {
+            let boot = fsx::open_subdir(&root, "boot").map_err(Error::io("opening /boot"))?;
+            (boot, None, Loader::Grub { root: GrubRoot::new(&root_uuid.to_string(), "/boot")? })
+        }
+        (other, _) => {
+            let boot = esp.try_clone().map_err(Error::io("opening /reroot/.tmp-esp"))?;
+            let systemd_boot = other == Bootloader::SystemdBoot;
+            (boot, None, if systemd_boot { Loader::SystemdBoot } else { Loader::None })
+        }
+    };
+    if let (Some(bios), Loader::Grub { root }) = (&bios, &loader) {
+        let holder = find(Role::XbootLdr).unwrap_or(made(Role::Root));
+        let number = 1 + partitions.iter().position(|p| p == holder).expect("it is one of them") as u32;
+        let prefix = format!("{}/{GRUB_DIRECTORY}", root.prefix());
+        bios.write(&target.file, made(Role::BiosBoot), number, &prefix)?;
+    }
+    let directories = Directories { boot: &boot, esp: Some(&esp) };
+    boot::install(&sysroot, &deployment, &directories, loader, &resolved.image.config.architecture)?;
     boot::update(&locked, &Place::Given(&boot), &[], context.reporter)?;
 
     context.reporter.report(Event::Phase("writing the boot partition"));
     let volume_id = Uuid::new_v4().as_fields().0;
-    esp::write(&target.file, find(Role::Esp), volume_id, &boot)?;
-    drop((boot, locked));
-    fsx::remove_tree(sysroot.reroot(), BOOT_SCRATCH).map_err(Error::io("removing /reroot/.tmp-boot"))?;
-    let written = FilesystemSync::begin(&root).and_then(|s| s.sync());
-    written.map_err(Error::io("syncing the new file system"))?;
-    drop((sysroot, root, device));
+    esp::write(&target.file, made(Role::Esp), volume_id, &esp)?;
+    drop((esp, locked));
+    fsx::remove_tree(sysroot.reroot(), ESP_SCRATCH).map_err(Error::io("removing /reroot/.tmp-esp"))?;
+    for file_system in [&root, &boot] {
+        let written = FilesystemSync::begin(file_system).and_then(|s| s.sync());
+        written.map_err(Error::io("syncing the new file systems"))?;
+    }
+    drop((boot, boot_device, sysroot, root, device));
     target.file.sync_all().map_err(Error::io(format!("syncing {}", path.display())))?;
 
     let numbered: Vec<Numbered> =
@@ -137,6 +173,41 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
         digest: record.image.digest,
         kernel: record.kernel,
     })
+}
+
+/// What this machine has to make a disk that starts by BIOS. That it has nothing is told: the disk then starts by UEFI
+/// alone.
+fn find_bios(
+    bootloader: Bootloader,
+    architecture: Architecture,
+    context: &Context<'_>,
+) -> Result<Option<bios::Parts>> {
+    if bootloader != Bootloader::Grub || architecture != Architecture::X86_64 {
+        return Ok(None);
+    }
+    let parts = bios::Parts::find()?;
+    if parts.is_none() {
+        let warning = format!(
+            "the disk will start by UEFI and not by BIOS: that needs {}, which is not installed here",
+            bios::how_to_get()
+        );
+        context.reporter.report(Event::Warning(&warning));
+    }
+    Ok(parts)
+}
+
+/// The partitions beside that of the root file system, with their lengths in bytes.
+fn wanted_partitions(options: &InstallOptions, bios: bool) -> Vec<(Role, u64)> {
+    let is_grub = options.bootloader == Bootloader::Grub;
+    let mut wanted = Vec::new();
+    if bios {
+        wanted.push((Role::BiosBoot, BIOS_BOOT_BYTES));
+    }
+    wanted.push((Role::Esp, if is_grub { GRUB_ESP_BYTES } else { BOOT_BYTES }));
+    if is_grub && !options.filesystem.readable_by_grub() {
+        wanted.push((Role::XbootLdr, BOOT_BYTES));
+    }
+    wanted
 }
 
 /// Makes the sysroot and its first deployment in an empty file system.

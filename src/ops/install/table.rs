@@ -80,7 +80,8 @@ mod tests {
         let size = 2 << 30;
         file.set_len(size).unwrap();
         assert!(!is_in_use(&file, size).unwrap());
-        let partitions: Vec<Numbered> = lay_out(size, true, true)
+        let others = [(Role::BiosBoot, 1 << 20), (Role::Esp, 64 << 20), (Role::XbootLdr, 64 << 20)];
+        let partitions: Vec<Numbered> = lay_out(size, &others)
             .unwrap()
             .into_iter()
             .map(|partition| Numbered { partition, uuid: Uuid::new_v4() })

@@ -1,0 +1,75 @@
+//! Disks that GRUB boots, by UEFI and by BIOS.
+
+use crate::checks::{first_boot, mounts, outlives_a_reboot};
+use crate::harness::image::Variant;
+use crate::harness::machine::{Boot, Spec};
+use crate::harness::{Checks, Image, Vm};
+use crate::installed::{ARGUMENTS, install};
+use crate::support::skip::{scratch, skip};
+
+/// `$BOOT` is the directory `/boot` of the root file system.
+#[test]
+#[ignore = "make test-vm"]
+fn uefi_grub() {
+    let Some((mut checks, _directory)) = start("uefi_grub", &[], |spec| spec) else { return };
+    checks.check("firmware started GRUB", |vm| {
+        vm.ok("test -d /sys/firmware/efi");
+        assert!(vm.ok("cat /proc/cmdline").starts_with("BOOT_IMAGE="));
+    });
+    booted_by_grub(&mut checks, "/sysroot/boot");
+    outlives_a_reboot(&mut checks);
+    checks.done().power_off();
+}
+
+/// `$BOOT` is a file system of its own: the root file system is one that GRUB cannot be sure to read.
+#[test]
+#[ignore = "make test-vm"]
+fn bios_grub() {
+    let bios = |spec| Spec { boot: Boot::Bios, ..spec };
+    let Some((mut checks, _directory)) = start("bios_grub", &["--filesystem", "xfs"], bios) else { return };
+    checks.check("the BIOS started GRUB", |vm| {
+        vm.ok("test ! -e /sys/firmware/efi");
+        assert!(vm.ok("cat /proc/cmdline").starts_with("BOOT_IMAGE="));
+        assert_eq!(vm.ok("findmnt -no FSTYPE /sysroot"), "xfs");
+    });
+    booted_by_grub(&mut checks, "/boot");
+    outlives_a_reboot(&mut checks);
+    checks.done().power_off();
+}
+
+fn start(
+    name: &str,
+    more: &[&str],
+    change: impl FnOnce(Spec) -> Spec,
+) -> Option<(Checks, tempfile::TempDir)> {
+    let image = match Image::build(Variant::InitramfsTools) {
+        Ok(image) => image,
+        Err(reason) => {
+            skip(&format!("vm::{name}"), reason);
+            return None;
+        }
+    };
+    let directory = scratch();
+    let options = [&["--bootloader", "grub"], more].concat();
+    let spec = change(install(&image, name, directory.path(), &options));
+    let mut checks = Checks::after_login(Vm::start(&spec));
+    mounts(&mut checks);
+    first_boot(&mut checks);
+    Some((checks, directory))
+}
+
+fn booted_by_grub(checks: &mut Checks, boot: &str) {
+    checks.check("the kernel on $BOOT is the deployment's, and the menu is as it was written", |vm| {
+        vm.ok(&format!("cmp {boot}/reroot/*/vmlinuz /usr/lib/modules/*/vmlinuz"));
+        vm.ok(&format!("cmp {boot}/reroot/*/initrd /usr/lib/modules/*/initramfs.img"));
+        let menu = vm.ok(&format!("cat {boot}/loader/grub.cfg"));
+        assert_eq!(menu.matches("menuentry").count(), 1, "{menu}");
+        let arguments = vm.ok("cat /proc/cmdline");
+        for argument in ARGUMENTS {
+            assert!(arguments.split_whitespace().any(|a| a == argument), "{argument}: {arguments}");
+        }
+    });
+    checks.check("the store came whole to the disk", |vm| {
+        vm.ok("reroot fsck");
+    });
+}
