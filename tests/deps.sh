@@ -30,6 +30,8 @@ sfdisk:fdisk
 mcopy:mtools
 mkfs.vfat:dosfstools
 mkfs.xfs:xfsprogs
+grub-fstest:grub-common
+/usr/lib/grub/i386-pc/boot.img:grub-pc-bin
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then

@@ -1,5 +1,6 @@
 //! Upgrade: the image that the newest deployment follows, if there is a newer one.
 
+use super::boot;
 use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
 use super::fetch::{FetchPlan, Resolved, absolute, resolve};
 use super::image::ImageFacts;
@@ -78,6 +79,9 @@ impl Start {
         context: &Context<'_>,
     ) -> Result<Deployed> {
         if self.is_at(resolved) {
+            if options.run == Run::Real {
+                boot::finish(sysroot, context)?;
+            }
             return self.unchanged(sysroot, resolved, options.run);
         }
         self.check_age(resolved, options.downgrade)?;

@@ -28,6 +28,12 @@ pub trait Workload: Sync {
         Ok(())
     }
 
+    /// Whether a boot loader, which replays no journal, finds what it needs: the device is not mounted. `done` as in
+    /// [`Self::check`].
+    fn check_unmounted(&self, _device: &Path, _done: usize) -> Result<()> {
+        Ok(())
+    }
+
     /// Runs a step; also again, after a power cut during its first run.
     fn run(&self, step: usize, root: &Path) -> Result<()>;
 
@@ -187,6 +193,9 @@ impl Bench {
         step: usize,
     ) -> Result<()> {
         self.device.forget()?;
+        workload
+            .check_unmounted(self.device.path(), recording.steps_done(cut.end))
+            .context("for the boot loader, after the power cut")?;
         let mounted = recording.filesystem.mount(self.device.path(), &self.point)?;
         workload.reboot(&self.point)?;
         workload.check(&self.point, recording.steps_done(cut.end)).context("after the power cut")?;

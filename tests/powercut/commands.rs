@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::check::Workload;
 use crate::contents::Contents;
 use crate::images::Images;
+use crate::loader;
 
 /// One command, and which version the image's name stands for while it runs.
 struct Step {
@@ -132,7 +133,30 @@ impl Workload for Commands {
         let image = self.images.reference();
         let arguments: Vec<_> =
             STEPS[step].arguments.iter().map(|word| if *word == IMAGE { &image } else { *word }).collect();
-        self.reroot(root, &arguments).map(drop)
+        self.reroot(root, &arguments)?;
+        if STEPS[step].name == "init" {
+            install_loader(root)?;
+        }
+        Ok(())
+    }
+
+    /// From the first deployment on there is a menu, and its default is that of before the interrupted command or of
+    /// after it.
+    fn check_unmounted(&self, device: &Path, done: usize) -> Result<()> {
+        let default =
+            |done: usize| self.after.get(done).and_then(|after| after.first()).map(|first| first.id);
+        let Some(before) = done.checked_sub(1).and_then(default) else { return Ok(()) };
+        let menu = loader::menu(device)?;
+        // A number that was given to a deployment that came to nothing is not given out again.
+        let is_after =
+            |id: u64| default(done).is_some_and(|after| id == after || before < after && after < id);
+        let first = menu.first().copied();
+        ensure!(
+            first.is_some_and(|id| id == before || is_after(id)),
+            "GRUB boots the first of {menu:?}, which is neither {before} nor {:?}",
+            default(done)
+        );
+        Ok(())
     }
 
     fn learn(&mut self, step: usize, root: &Path) -> Result<()> {
@@ -186,6 +210,14 @@ impl Workload for Commands {
         }
         Ok(())
     }
+}
+
+/// Makes the sysroot one that GRUB boots, as the installer does. Durable.
+fn install_loader(root: &Path) -> Result<()> {
+    fs::create_dir_all(root.join("boot"))?;
+    fs::write(root.join("reroot/boot.json"), loader::RECORD)?;
+    rustix::fs::syncfs(fs::File::open(root)?)?;
+    Ok(())
 }
 
 fn images(listed: &[Listed]) -> Vec<String> {

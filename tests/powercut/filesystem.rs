@@ -48,7 +48,11 @@ impl Filesystem {
             Self::Ext4 => {
                 file.set_len(64 << 20)?;
                 let later = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
-                tool("mkfs.ext4", &["-q", "-F", "-b4096", "-N8192", "-Jsize=4", "-m0", "-E", later, text])?;
+                let for_grub = "-O^metadata_csum_seed,^orphan_file";
+                tool(
+                    "mkfs.ext4",
+                    &["-q", "-F", for_grub, "-b4096", "-N8192", "-Jsize=4", "-m0", "-E", later, text],
+                )?;
             }
             Self::Btrfs => {
                 file.set_len(256 << 20)?;

@@ -3,8 +3,8 @@
 //! 1. [`record`]: the commands run on a file system whose block device logs every write and every flush ([`device`]).
 //! 2. [`cut`], [`replay`]: from the log come the disks that a power cut could have left: at each flush, and with
 //!    any part of the writes after it.
-//! 3. [`check`]: each of them is mounted (ext4 replays its journal), checked, the interrupted command runs again,
-//!    and the result is checked. Nothing is booted: hundreds of states take seconds.
+//! 3. [`check`]: each of them is read as GRUB does ([`loader`]), mounted (ext4 replays its journal), checked, the
+//!    interrupted command runs again, and the result is checked. Nothing is booted: hundreds of states take seconds.
 //! 4. Some of these recoveries are recorded in turn, and the power goes again.
 //!
 //! [`updater`] makes known mistakes, to prove that they are found; no result counts without that.
@@ -25,6 +25,7 @@ mod filesystem;
 #[allow(dead_code, reason = "another test's helper: not everything is used here")]
 mod image;
 mod images;
+mod loader;
 mod log;
 mod record;
 mod replay;
@@ -58,7 +59,7 @@ fn say(text: &str) {
 /// Lets one test at a time use the processors and loop devices; `None` where this machine cannot run them.
 fn turn(test: &str, filesystem: Filesystem) -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
-    if let Some(obstacle) = device::obstacle().or_else(|| filesystem.obstacle()) {
+    if let Some(obstacle) = device::obstacle().or_else(|| filesystem.obstacle()).or_else(loader::obstacle) {
         skip::skip(&format!("powercut::{test} ({filesystem:?})"), obstacle);
         return None;
     }

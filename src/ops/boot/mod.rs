@@ -20,7 +20,7 @@ pub use loader::{Directories, install};
 pub use place::Place;
 pub use record::Loader;
 
-use super::Result;
+use super::{Context, Error, Result};
 use crate::boot;
 use crate::boot::execute::{Outside, execute};
 use crate::boot::plan::{self, Menu};
@@ -76,6 +76,15 @@ pub fn check(sysroot: &Sysroot) -> Result<()> {
     }
 }
 
+/// [`update`] for a command that has nothing to change: the one before may have been killed when its deployment was
+/// recorded and not in the menu yet.
+pub fn finish(sysroot: &Sysroot, context: &Context<'_>) -> Result<()> {
+    match BootRecord::read(sysroot)? {
+        Some(_) => update(&sysroot.lock(context.wait)?, &Place::Mounted, &[], context.reporter),
+        None => Ok(()),
+    }
+}
+
 /// Makes the boot loader's menu say what the records say, without the deployments in `without`, which are about to
 /// be removed. Nothing when no boot loader was installed. Durable when it returns.
 pub fn update(
@@ -108,14 +117,14 @@ pub fn update(
             difference.keys.join(", ")
         )));
     }
-    if plan.is_empty() {
-        return Ok(());
-    }
-    let mut source = |pair: &boot::kernel::Pair| kernels.open(pair);
     let mut settle = || match menu {
         Menu::Entries => Ok(()),
         Menu::Grub(_) => fsx::checkpoint(&boot),
     };
+    if plan.is_empty() {
+        return settle().map_err(Error::io("bringing $BOOT to the disk"));
+    }
+    let mut source = |pair: &boot::kernel::Pair| kernels.open(pair);
     execute(&plan, &boot, &mut Outside { source: &mut source, settle: &mut settle })?;
     Ok(())
 }
