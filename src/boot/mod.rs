@@ -33,6 +33,8 @@ pub mod file_name;
 #[cfg(feature = "cli")]
 pub mod grub;
 #[cfg(feature = "cli")]
+pub mod initrd;
+#[cfg(feature = "cli")]
 pub mod kargs_d;
 #[cfg(feature = "cli")]
 pub mod kernel;

@@ -9,6 +9,8 @@
 //! record; so an entry that is there is taken as it is, counters included. What people changed in it stays and is
 //! reported. Only one that no loader can boot is removed and written again.
 
+mod after;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 

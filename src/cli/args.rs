@@ -9,7 +9,7 @@ use super::exit::Code;
 use super::output::Output;
 use crate::names::StaterootName;
 use crate::oci::platform::Platform;
-use crate::ops::{Context, Result};
+use crate::ops::{Context, ForeignInitramfs, Result};
 
 /// Keep a Linux system as numbered deployments of bootable container images
 ///
@@ -94,6 +94,20 @@ impl DryRun {
     }
 }
 
+/// Whether an initramfs that does not know deployments is taken.
+#[derive(Debug, Args)]
+pub(super) struct InitramfsArgument {
+    /// Take an image whose initramfs has no reroot-prepare-root, and brings something else that boots it
+    #[arg(long)]
+    allow_foreign_initramfs: bool,
+}
+
+impl InitramfsArgument {
+    pub(super) fn foreign(&self) -> ForeignInitramfs {
+        if self.allow_foreign_initramfs { ForeignInitramfs::Allow } else { ForeignInitramfs::Refuse }
+    }
+}
+
 /// Which of the images of an index.
 #[derive(Debug, Args)]
 pub(super) struct ForPlatform {
@@ -111,6 +125,7 @@ pub(super) enum Command {
     Switch(cmd::switch::Args),
     Rollback(cmd::rollback::Args),
     Status(cmd::status::Args),
+    Kargs(cmd::kargs::Args),
     Pin(cmd::pin::Args),
     Unpin(cmd::unpin::Args),
     Undeploy(cmd::undeploy::Args),
@@ -125,15 +140,16 @@ pub(super) enum Command {
 impl Command {
     /// True for what the configuration decides about: what is fetched, and what is removed.
     pub(super) fn needs_config(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Deploy(_)
-                | Self::Install(_)
-                | Self::Upgrade(_)
-                | Self::Switch(_)
-                | Self::Prune(_)
-                | Self::Image(_)
-        )
+            | Self::Install(_)
+            | Self::Upgrade(_)
+            | Self::Switch(_)
+            | Self::Prune(_)
+            | Self::Image(_) => true,
+            Self::Kargs(args) => args.changes(),
+            _ => false,
+        }
     }
 
     pub(super) fn run(&self, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
@@ -145,6 +161,7 @@ impl Command {
             Self::Switch(args) => cmd::switch::run(args, global, context, output),
             Self::Rollback(args) => cmd::rollback::run(args, global, context, output),
             Self::Status(args) => cmd::status::run(args, global, context, output),
+            Self::Kargs(args) => cmd::kargs::run(args, global, context, output),
             Self::Pin(args) => cmd::pin::run(args, global, context, output),
             Self::Unpin(args) => cmd::unpin::run(args, global, context, output),
             Self::Undeploy(args) => cmd::undeploy::run(args, global, context, output),

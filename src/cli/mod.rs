@@ -7,6 +7,7 @@
 
 mod args;
 mod cmd;
+mod editor;
 mod error;
 mod exit;
 mod format;

@@ -6,25 +6,22 @@
 
 use serde::Serialize;
 
-use super::boot::{self, Place};
-use super::checkout::DeploymentTree;
+use super::boot::arguments::Local;
+use super::boot::facts::{self, Machine};
 use super::fetch::{FetchPlan, Resolved, resolve};
 use super::image::ImageFacts;
+use super::initramfs::Check;
+use super::publish::Publication;
 use super::pull::{Bootable, Pulled};
 use super::status::ImageStatus;
-use super::var;
-use super::{Context, Error, Result, ResultExt, Run};
+use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, boot, platform};
 use crate::digest::TreeId;
-use crate::fsx;
-use crate::layer;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::oci::platform::Platform;
-use crate::progress::Event;
 use crate::repo::ImageRecord;
 use crate::sysroot::{
-    DeployedImage, DeploymentId, DeploymentKey, DeploymentRecord, KernelArgument, LockedSysroot, Observed,
-    Origin, Stateroot, Sysroot, layout,
+    DeployedImage, DeploymentId, DeploymentKey, KernelArgument, Observed, Origin, Sysroot, layout,
 };
 
 /// How often an image that a gc took away is fetched again.
@@ -35,10 +32,11 @@ const ATTEMPTS: usize = 3;
 pub struct DeployOptions {
     /// `None`: the current one.
     pub stateroot: Option<StaterootName>,
-    /// This machine's own kernel arguments.
+    /// This machine's own kernel arguments, beside those of the first deployment.
     pub kernel_arguments: Vec<KernelArgument>,
     /// `None`: that of this machine.
     pub platform: Option<Platform>,
+    pub initramfs: ForeignInitramfs,
     pub run: Run,
 }
 
@@ -77,7 +75,8 @@ pub fn deploy(
     let request = Request {
         stateroot: options.stateroot.clone(),
         kernel_arguments: options.kernel_arguments.clone(),
-        follow: None,
+        initramfs: Check::WhereBooted(options.initramfs),
+        ..Request::default()
     };
     match options.run {
         Run::Dry => plan_deployment(sysroot, &resolved, &request),
@@ -85,23 +84,78 @@ pub fn deploy(
     }
 }
 
-/// A deployment to be made.
+/// A deployment to be made. What was decided about kernel arguments for the first deployment of the stateroot stays.
+#[derive(Default)]
 pub(super) struct Request {
     pub stateroot: Option<StaterootName>,
+    /// Added to those.
     pub kernel_arguments: Vec<KernelArgument>,
     /// What upgrades follow, when it is not where the image is fetched from.
     pub follow: Option<ImageReference>,
+    pub initramfs: Check,
 }
 
 impl Request {
     fn stateroot(&self, observed: &Observed) -> StaterootName {
         self.stateroot.clone().unwrap_or_else(|| observed.current_stateroot())
     }
+
+    /// What is decided about kernel arguments on this machine.
+    fn local(&self, observed: &Observed) -> Result<Local> {
+        let stateroot = self.stateroot(observed);
+        let origin = observed.of_stateroot(&stateroot).next().and_then(|first| first.origin.as_ref());
+        let mut local = origin.map(Local::of_origin).transpose()?.unwrap_or_default();
+        for argument in &Local::of_lists(&self.kernel_arguments, &[])?.added {
+            local.added.append_if_missing(argument.clone());
+        }
+        Ok(local)
+    }
+
+    /// Finds mistakes of people before anything is fetched.
+    fn check(&self, sysroot: &Sysroot, resolved: &Resolved, observed: &Observed) -> Result<()> {
+        platform::check(sysroot, resolved)?;
+        self.local(observed)?;
+        if let Machine::Deployment(deployment) = Machine::of(observed, &self.stateroot(observed)) {
+            facts::of_machine(sysroot, deployment, &resolved.image.config.architecture)?;
+        }
+        Ok(())
+    }
+
+    fn publication(
+        &self,
+        image: &ImageRecord,
+        resolved: &Resolved,
+        observed: &Observed,
+    ) -> Result<Publication> {
+        let facts = ImageFacts::of_record(image)?;
+        let reference = self.follow.as_ref().unwrap_or(&resolved.reference);
+        let (kernel_arguments, removed_arguments) = self.local(observed)?.lists()?;
+        Ok(Publication {
+            stateroot: self.stateroot(observed),
+            tree: image.tree,
+            image: DeployedImage {
+                reference: reference.to_string(),
+                transport: reference.transport().to_string(),
+                digest: image.manifest_digest,
+                version: facts.version,
+                timestamp: facts.timestamp,
+            },
+            origin: Origin {
+                reference: reference.to_string(),
+                digest: image.manifest_digest,
+                kernel_arguments,
+                removed_arguments,
+            },
+            facts: None,
+            initramfs: self.initramfs,
+        })
+    }
 }
 
 /// What [`make_deployment`] would make.
 pub(super) fn plan_deployment(sysroot: &Sysroot, resolved: &Resolved, request: &Request) -> Result<Deployed> {
     let observed = sysroot.observe()?;
+    request.check(sysroot, resolved, &observed)?;
     let stateroot = request.stateroot(&observed);
     let key = DeploymentKey { id: observed.counters.next_id(&stateroot), stateroot };
     let stored = sysroot.repo().image(resolved.digest())?;
@@ -128,6 +182,7 @@ pub(super) fn make_deployment(
     context: &Context<'_>,
 ) -> Result<Deployed> {
     boot::check(sysroot)?;
+    request.check(sysroot, resolved, &sysroot.observe()?)?;
     let fetch = resolved.plan(sysroot.repo())?;
     for _ in 0..ATTEMPTS {
         let guard = sysroot.shared_for_fetching(context.wait)?;
@@ -136,105 +191,22 @@ pub(super) fn make_deployment(
         let locked = sysroot.lock(context.wait)?;
         let Some(image) = sysroot.repo().image(resolved.digest())? else { continue };
         let deploying = || format!("deploying {}", resolved.reference);
-        let (record, path) = publish(&locked, &image, resolved, request, context).context(deploying)?;
-        boot::update(&locked, &Place::Mounted, &[], context.reporter).context(deploying)?;
+        let publication = request.publication(&image, resolved, &locked.observe()?).context(deploying)?;
+        let deployment = publication.publish(&locked, context).context(deploying)?;
         super::status::warm_usage(&locked.observe()?, sysroot.repo());
+        let record = &deployment.record;
         return Ok(Deployed {
             dry_run: false,
             unchanged: false,
             id: record.id,
-            stateroot: record.stateroot,
-            path,
-            image: ImageStatus::from(record.image),
+            path: deployment.path(),
+            stateroot: record.stateroot.clone(),
+            image: ImageStatus::from(record.image.clone()),
             tree: Some(record.tree),
-            kernel: Some(record.kernel),
+            kernel: Some(record.kernel.clone()),
             fetch,
             pulled: Some(pulled),
         });
     }
     Err(Error::bug(format!("{} was taken away {ATTEMPTS} times while it was deployed", resolved.reference)))
-}
-
-/// Checks an image out and publishes it. Leaves nothing behind when it fails.
-fn publish(
-    locked: &LockedSysroot<'_>,
-    image: &ImageRecord,
-    resolved: &Resolved,
-    request: &Request,
-    context: &Context<'_>,
-) -> Result<(DeploymentRecord, String)> {
-    let observed = locked.observe()?;
-    let repo = locked.sysroot().repo();
-    let name = request.stateroot(&observed);
-    let key = DeploymentKey { id: observed.counters.next_id(&name), stateroot: name };
-    let path = layout::deployment_path(&key);
-    context.reporter.report(Event::Phase(&format!("checking out {path}")));
-
-    let tree = repo.read_tree(&image.tree)?;
-    let kernel = layer::check_bootable(&tree)?.kernel_version;
-    let files = DeploymentTree::new(&tree)?;
-    let stateroot = locked.ensure_stateroot(&key.stateroot)?;
-    files.needed_space().check(&path, &stateroot.deploy, context.config.reserve)?;
-    let scratch = Scratch::new(locked, &stateroot, key.id)?;
-    files.check_out(repo, &scratch.dir).context(|| format!("checking out {path}"))?;
-    drop(files);
-    var::populate(repo, &stateroot, &tree, context.config.reserve)?;
-    drop(tree);
-
-    let facts = ImageFacts::of_record(image)?;
-    let reference = request.follow.as_ref().unwrap_or(&resolved.reference);
-    let record = DeploymentRecord {
-        version: DeploymentRecord::VERSION,
-        id: key.id,
-        stateroot: key.stateroot,
-        order: observed.counters.next_order,
-        created: context.env.unix_time(),
-        pinned: false,
-        tree: image.tree,
-        image: DeployedImage {
-            reference: reference.to_string(),
-            transport: reference.transport().to_string(),
-            digest: image.manifest_digest,
-            version: facts.version,
-            timestamp: facts.timestamp,
-        },
-        kernel,
-    };
-    let origin = Origin {
-        reference: reference.to_string(),
-        digest: image.manifest_digest,
-        kernel_arguments: request.kernel_arguments.clone(),
-    };
-    locked.publish(&stateroot, &record, &origin, &observed, &scratch.written)?;
-    scratch.keep();
-    Ok((record, path))
-}
-
-/// A checkout that is removed when what follows it fails: a full disk must not stay full.
-struct Scratch<'a> {
-    dir: fsx::Dir,
-    written: fsx::FilesystemSync,
-    locked: &'a LockedSysroot<'a>,
-    stateroot: &'a Stateroot,
-    id: Option<DeploymentId>,
-}
-
-impl<'a> Scratch<'a> {
-    fn new(locked: &'a LockedSysroot<'a>, stateroot: &'a Stateroot, id: DeploymentId) -> Result<Self> {
-        let (dir, written) = locked.make_scratch(stateroot, id)?;
-        Ok(Self { dir, written, locked, stateroot, id: Some(id) })
-    }
-
-    fn keep(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for Scratch<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // What cannot be removed now is swept by the next holder of the lock.
-            let _ = self.locked.drop_scratch(self.stateroot, id);
-        }
-    }
 }

@@ -5,10 +5,10 @@
 //!
 //! | verb | locks |
 //! |---|---|
-//! | [`status()`], [`diff()`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`status()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
-//! | [`rollback()`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
+//! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 
 mod boot;
 mod check;
@@ -23,10 +23,14 @@ mod files;
 pub mod fsck;
 pub mod image;
 mod init;
+mod initramfs;
 pub mod install;
+mod kargs;
 mod packages;
 mod pin;
+mod platform;
 mod prune;
+mod publish;
 pub mod pull;
 mod retention;
 mod rollback;
@@ -50,6 +54,11 @@ pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, 
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use fetch::FetchPlan;
 pub use init::{InitOptions, Initialized, init};
+pub use initramfs::ForeignInitramfs;
+pub use kargs::{
+    ChangedArguments, Edits, KernelArguments, KernelArgumentsChange, KernelArgumentsOf, ShownArgument,
+    Source as ArgumentSource, change_kernel_arguments, editable, kernel_arguments,
+};
 pub use packages::{PackageChange, PackageDiff};
 pub use pin::{Pinning, pin, unpin};
 pub use prune::{PruneReport, RemovedDeployment, prune};

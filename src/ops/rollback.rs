@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
+use super::boot::room::Room;
 use super::boot::{self, Place};
 use super::{Context, Error, Result, Run};
 use crate::names::StaterootName;
-use crate::sysroot::{Deployment, DeploymentId, LockedSysroot, Observed, Stateroot, Sysroot};
+use crate::sysroot::{
+    Deployment, DeploymentId, DeploymentRecord, LockedSysroot, Observed, Stateroot, Sysroot,
+};
 
 #[derive(Debug, Clone, Default)]
 pub struct RollbackOptions {
@@ -38,7 +41,11 @@ pub fn rollback(sysroot: &Sysroot, options: &RollbackOptions, context: &Context<
     let observed = locked.observe()?;
     let (report, second) = decide(&observed, options)?;
     boot::check(sysroot)?;
-    make_first(&locked, &observed, second)?;
+    let first = with_next_order(&observed, second);
+    // Its kernel is on $BOOT, unless somebody removed it.
+    let room = Room::find(sysroot, Place::Mounted, &observed, &first)?;
+    room.make(&locked, Place::Mounted, &observed, &first, context.reporter)?;
+    make_first(&locked, &observed, &first.record)?;
     boot::update(&locked, &Place::Mounted, &[], context.reporter)?;
     Ok(report)
 }
@@ -64,16 +71,20 @@ fn decide<'o>(observed: &'o Observed, options: &RollbackOptions) -> Result<(Roll
     Ok((report, second))
 }
 
-/// Gives a deployment the next boot order. The rename of its record is the one step that counts.
-fn make_first(locked: &LockedSysroot<'_>, observed: &Observed, deployment: &Deployment) -> Result<()> {
-    let mut record = deployment.record.clone();
-    record.order = observed.counters.next_order;
+fn with_next_order(observed: &Observed, deployment: &Deployment) -> Deployment {
+    let mut deployment = deployment.clone();
+    deployment.record.order = observed.counters.next_order;
+    deployment
+}
+
+/// Gives a deployment its new boot order. The rename of its record is the one step that counts.
+fn make_first(locked: &LockedSysroot<'_>, observed: &Observed, record: &DeploymentRecord) -> Result<()> {
     let mut counters = observed.counters.clone();
     counters.saw_order(record.order);
     let stateroot = Stateroot::open(locked.sysroot(), &record.stateroot)?
         .ok_or_else(|| Error::not_found(format!("stateroot {}", record.stateroot)))?;
     locked.write_counters(&counters)?;
     crate::crashpoint!("rollback.counted").map_err(Error::io("rolling back"))?;
-    locked.write_record(&stateroot, &record)?;
+    locked.write_record(&stateroot, record)?;
     crate::crashpoint!("rollback.recorded").map_err(Error::io("rolling back"))
 }

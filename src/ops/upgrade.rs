@@ -4,8 +4,9 @@ use super::boot;
 use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
 use super::fetch::{FetchPlan, Resolved, absolute, resolve};
 use super::image::ImageFacts;
+use super::initramfs::Check;
 use super::status::ImageStatus;
-use super::{Context, Error, Result, ResultExt, Run, select};
+use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, select};
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::oci::platform::Platform;
@@ -19,6 +20,7 @@ pub struct UpgradeOptions {
     /// `None`: that of this machine.
     pub platform: Option<Platform>,
     pub downgrade: Downgrade,
+    pub initramfs: ForeignInitramfs,
     pub run: Run,
 }
 
@@ -87,8 +89,8 @@ impl Start {
         self.check_age(resolved, options.downgrade)?;
         let request = Request {
             stateroot: Some(self.deployment.record.stateroot.clone()),
-            kernel_arguments: self.origin.kernel_arguments.clone(),
-            follow: None,
+            initramfs: Check::WhereBooted(options.initramfs),
+            ..Request::default()
         };
         match options.run {
             Run::Dry => plan_deployment(sysroot, resolved, &request),

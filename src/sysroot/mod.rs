@@ -39,6 +39,8 @@ pub use handle::Sysroot;
 pub use locked::LockedSysroot;
 pub use observe::{Leftover, Observed, Problem, ProblemKind};
 pub use origin::{KernelArgument, Origin, line_of};
-pub use record::{DeployedImage, DeploymentRecord, RunRecord, parse_state, print_state};
+pub use record::{
+    BootFacts, BroughtArgument, DeployedImage, DeploymentRecord, RunRecord, parse_state, print_state,
+};
 pub use slots::{Slot, Slots};
 pub use stateroot::Stateroot;

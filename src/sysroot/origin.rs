@@ -7,7 +7,10 @@
 //!
 //! [kernel]
 //! arguments = ["console=ttyS0"]                   # this machine's own, kept by upgrades
+//! removed = ["quiet"]                             # what the image brings and this machine does not want; as well
 //! ```
+//!
+//! `removed` came later than the rest; a file without it has removed nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,6 +31,8 @@ pub struct Origin {
     pub digest: Sha256,
     /// Kernel arguments of this machine, added to those of the image.
     pub kernel_arguments: Vec<KernelArgument>,
+    /// Kernel arguments that the image or a file of the machine brings, and that are taken off.
+    pub removed_arguments: Vec<KernelArgument>,
 }
 
 /// One kernel argument as it goes into a boot entry: no control characters, not empty, and not `reroot`, which
@@ -53,7 +58,8 @@ impl FromStr for KernelArgument {
         if text.chars().any(char::is_control) {
             return error("it has control characters");
         }
-        if text.split('=').next() == Some("reroot") {
+        // The kernel takes quotes off that surround an argument.
+        if text.trim_start_matches('"').split('=').next() == Some("reroot") {
             return error("`reroot` is set by reroot itself");
         }
         Ok(Self(text.into()))
@@ -86,6 +92,8 @@ struct Image {
 struct Kernel {
     #[serde(default)]
     arguments: Vec<Spanned<String>>,
+    #[serde(default)]
+    removed: Vec<Spanned<String>>,
 }
 
 impl Origin {
@@ -103,15 +111,22 @@ impl Origin {
                 reason: error.to_string(),
             })
         };
-        let kernel_arguments = kernel.arguments.into_iter().map(argument).collect::<Result<_>>()?;
-        Ok(Self { reference: image.reference, digest: image.digest, kernel_arguments })
+        let arguments = |list: Vec<_>| list.into_iter().map(argument).collect::<Result<_>>();
+        Ok(Self {
+            reference: image.reference,
+            digest: image.digest,
+            kernel_arguments: arguments(kernel.arguments)?,
+            removed_arguments: arguments(kernel.removed)?,
+        })
     }
 
     /// The text of the origin file.
     pub fn print(&self) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
-        let arguments: Vec<_> = self.kernel_arguments.iter().map(|a| quoted(a.as_str())).collect();
-        format!(
+        let list = |arguments: &[KernelArgument]| {
+            arguments.iter().map(|a| quoted(a.as_str())).collect::<Vec<_>>().join(", ")
+        };
+        let mut text = format!(
             "# What this deployment follows. `reroot upgrade` reads it; you may edit it.\n\
              \n\
              [image]\n\
@@ -124,8 +139,13 @@ impl Origin {
              arguments = [{}]\n",
             quoted(&self.reference),
             quoted(&self.digest.to_string()),
-            arguments.join(", "),
-        )
+            list(&self.kernel_arguments),
+        );
+        if !self.removed_arguments.is_empty() {
+            text += "# Of what the image and /etc/reroot/kargs.d bring: not on this machine.\n";
+            text += &format!("removed = [{}]\n", list(&self.removed_arguments));
+        }
+        text
     }
 }
 
@@ -140,13 +160,18 @@ mod tests {
     use super::*;
 
     const ORIGIN_V1: &str = include_str!("../../fixtures/state/v1/7.origin");
+    const ORIGIN_V1_WITH_REMOVED: &str = include_str!("../../fixtures/state/v1/8.origin");
 
     #[test]
     fn the_first_format_reads_and_prints_for_ever() {
         let origin = Origin::parse(ORIGIN_V1, "7.origin").unwrap();
         let arguments: Vec<_> = origin.kernel_arguments.iter().map(KernelArgument::as_str).collect();
         assert_eq!(arguments, ["console=ttyS0,115200", "quiet"]);
+        assert!(origin.removed_arguments.is_empty());
         assert_eq!(origin.print(), ORIGIN_V1);
+        let origin = Origin::parse(ORIGIN_V1_WITH_REMOVED, "8.origin").unwrap();
+        assert_eq!(origin.removed_arguments, ["quiet".parse().unwrap()]);
+        assert_eq!(origin.print(), ORIGIN_V1_WITH_REMOVED);
     }
 
     #[test]
@@ -155,13 +180,14 @@ mod tests {
             reference: "oci:/srv/\"a\"\\b\n".into(),
             digest: Sha256::of(b""),
             kernel_arguments: vec!["a=\"b c\"".parse().unwrap(), "ä'".parse().unwrap()],
+            removed_arguments: vec!["d=\"e f\"".parse().unwrap()],
         };
         assert_eq!(Origin::parse(&origin.print(), "1.origin").unwrap(), origin);
     }
 
     #[test]
     fn arguments_that_could_change_what_boots_are_refused() {
-        for bad in ["", " ", "a\nlinux /x", "reroot=/x", "reroot", "a\u{7f}"] {
+        for bad in ["", " ", "a\nlinux /x", "reroot=/x", "\"reroot=/x y\"", "reroot", "a\u{7f}"] {
             assert!(bad.parse::<KernelArgument>().is_err(), "{bad:?}");
         }
         let digest = Sha256::of(b"");

@@ -31,6 +31,35 @@ pub struct DeploymentRecord {
     pub image: DeployedImage,
     /// Version of the kernel, the name of its directory in `usr/lib/modules`.
     pub kernel: String,
+    /// Absent in records of before there was such a thing: all but the machine's arguments is in the tree as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootFacts>,
+}
+
+/// What the boot loader is told of a deployment beside its origin and its number. Settled when the deployment is made:
+/// an entry is never rewritten, so what it says must not change when a file of the machine does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootFacts {
+    /// Names kernel and initramfs together, as their directory on `$BOOT` is named.
+    pub digest: String,
+    pub vmlinuz_bytes: u64,
+    pub initrd_bytes: u64,
+    /// `PRETTY_NAME` of the image.
+    pub pretty_name: String,
+    /// Of the image's `kargs.d`, in the order of its files.
+    pub image_arguments: Vec<BroughtArgument>,
+    /// Of the machine's `/etc/reroot/kargs.d`, as it was then.
+    pub machine_arguments: Vec<BroughtArgument>,
+}
+
+/// A kernel argument and the file that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BroughtArgument {
+    pub argument: String,
+    /// With a leading slash.
+    pub file: String,
 }
 
 /// The image a deployment was made from.
@@ -104,6 +133,7 @@ mod tests {
     use super::*;
 
     const RECORD_V1: &str = include_str!("../../fixtures/state/v1/deployment.json");
+    const RECORD_V1_WITH_BOOT: &str = include_str!("../../fixtures/state/v1/deployment-boot.json");
     const BOOTED_V1: &str = include_str!("../../fixtures/state/v1/booted.json");
 
     fn key(id: u64) -> DeploymentKey {
@@ -116,6 +146,11 @@ mod tests {
         assert_eq!(record.order, 12);
         assert_eq!(record.image.version.as_deref(), Some("13.1"));
         assert_eq!(String::from_utf8(print_state(&record)).unwrap(), RECORD_V1);
+        assert_eq!(record.boot, None);
+        let record = DeploymentRecord::parse(RECORD_V1_WITH_BOOT.as_bytes(), &key(8), "8.json").unwrap();
+        let boot = record.boot.as_ref().unwrap();
+        assert_eq!(boot.machine_arguments[0].file, "/etc/reroot/kargs.d/50-serial.toml");
+        assert_eq!(String::from_utf8(print_state(&record)).unwrap(), RECORD_V1_WITH_BOOT);
         let booted: RunRecord = parse_state(BOOTED_V1.as_bytes(), "booted.json").unwrap();
         assert_eq!(booted.deployment, key(7));
         assert_eq!(String::from_utf8(print_state(&booted)).unwrap(), BOOTED_V1);

@@ -47,7 +47,13 @@ fn deployment(key: DeploymentKey, order: u64, pinned: bool) -> Deployment {
                 timestamp: None,
             },
             kernel: "6.12".into(),
+            boot: None,
         },
-        origin: Some(Origin { reference, digest, kernel_arguments: Vec::new() }),
+        origin: Some(Origin {
+            reference,
+            digest,
+            kernel_arguments: Vec::new(),
+            removed_arguments: Vec::new(),
+        }),
     }
 }

@@ -16,6 +16,15 @@ pub fn enable(root: &Path) {
     fs::write(root.join("reroot/boot.json"), record).unwrap();
 }
 
+/// The kernel's command line in the entry of a deployment.
+pub fn options(world: &World, id: u64) -> String {
+    let boot = fsx::open_dir(&world.root.join("boot")).unwrap();
+    let name = format!(" reroot=/reroot/deploy/default/deploy/{id}");
+    let entries = read_entries(&boot).unwrap();
+    let mut all = entries.ours().map(|(_, entry)| entry.bls.options());
+    all.find(|options| options.ends_with(&name) || options.contains(&format!("{name} "))).expect("an entry")
+}
+
 /// The deployments of the menu, the default first. Each must exist, with the kernel that its entry names.
 pub fn menu(world: &World, what: &str) -> Vec<u64> {
     let boot = fsx::open_dir(&world.root.join("boot")).unwrap();

@@ -7,9 +7,12 @@
 
 mod bit_rot;
 mod boot;
+mod boot_room;
 mod concurrency;
 mod crash_points;
+mod foreign_images;
 mod full_disk;
+mod kernel_arguments;
 mod kill;
 mod ladder;
 mod link_limit;

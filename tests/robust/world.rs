@@ -62,6 +62,15 @@ impl World {
         copy
     }
 
+    /// Makes it look as if the running system was booted from deployment `id`.
+    pub fn boot(&self, id: u64) {
+        std::os::unix::fs::symlink(&self.root, self.config.join("sysroot")).unwrap();
+        let run = self.config.join("run/reroot");
+        fs::create_dir_all(&run).unwrap();
+        let booted = format!(r#"{{"version": 1, "stateroot": "default", "id": {id}}}"#);
+        fs::write(run.join("booted.json"), booted).unwrap();
+    }
+
     /// The program with arguments, ready to be run here.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reroot"));

@@ -1,7 +1,7 @@
 //! `reroot deploy`
 
 use super::{ImageArgument, deployed, sysroot};
-use crate::cli::args::{DryRun, ForPlatform, Global, InStateroot};
+use crate::cli::args::{DryRun, ForPlatform, Global, InStateroot, InitramfsArgument};
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::ops::{self, Context, DeployOptions, Result};
@@ -20,13 +20,15 @@ use crate::sysroot::KernelArgument;
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     image: ImageArgument,
-    /// Add a kernel argument to the deployment; may be given several times
+    /// Add a kernel argument to those of the first deployment; may be given several times
     #[arg(long = "karg", value_name = "ARGUMENT")]
     kernel_arguments: Vec<KernelArgument>,
     #[command(flatten)]
     stateroot: InStateroot,
     #[command(flatten)]
     platform: ForPlatform,
+    #[command(flatten)]
+    initramfs: InitramfsArgument,
     #[command(flatten)]
     dry_run: DryRun,
 }
@@ -41,6 +43,7 @@ pub(in crate::cli) fn run(
         stateroot: args.stateroot.stateroot.clone(),
         kernel_arguments: args.kernel_arguments.clone(),
         platform: args.platform.platform.clone(),
+        initramfs: args.initramfs.foreign(),
         run: args.dry_run.run(),
     };
     let report = ops::deploy(&sysroot(global, context)?, &args.image.image, &options, context)?;

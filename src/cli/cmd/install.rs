@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, InitramfsArgument};
 use crate::cli::exit::Code;
 use crate::cli::format;
 use crate::cli::output::Output;
@@ -59,6 +59,8 @@ struct ToDisk {
     /// What loads the kernel
     #[arg(long, value_name = "NAME", default_value = "systemd-boot")]
     bootloader: Bootloader,
+    #[command(flatten)]
+    initramfs: InitramfsArgument,
     /// Add a kernel argument; may be given several times
     #[arg(long = "karg", value_name = "ARGUMENT")]
     kernel_arguments: Vec<KernelArgument>,
@@ -79,6 +81,7 @@ pub(in crate::cli) fn run(args: &Args, _: &Global, context: &Context<'_>, output
         kernel_arguments: args.kernel_arguments.clone(),
         filesystem: args.filesystem,
         bootloader: args.bootloader,
+        initramfs: args.initramfs.foreign(),
         size: args.size,
         wipe: if args.wipe { Wipe::Allow } else { Wipe::Refuse },
         root_ssh_authorized_keys: args.root_ssh_authorized_keys.clone(),

@@ -7,6 +7,7 @@ pub(super) mod fsck;
 pub(super) mod image;
 pub(super) mod init;
 pub(super) mod install;
+pub(super) mod kargs;
 pub(super) mod man;
 pub(super) mod pin;
 pub(super) mod prune;

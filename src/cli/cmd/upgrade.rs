@@ -1,7 +1,7 @@
 //! `reroot upgrade`
 
 use super::{cost, deployed, deployment, image, sysroot};
-use crate::cli::args::{DryRun, ForPlatform, Global, InStateroot};
+use crate::cli::args::{DryRun, ForPlatform, Global, InStateroot, InitramfsArgument};
 use crate::cli::exit::Code;
 use crate::cli::format;
 use crate::cli::output::Output;
@@ -34,6 +34,8 @@ pub(super) struct Options {
     #[command(flatten)]
     platform: ForPlatform,
     #[command(flatten)]
+    initramfs: InitramfsArgument,
+    #[command(flatten)]
     dry_run: DryRun,
 }
 
@@ -43,6 +45,7 @@ impl Options {
             stateroot: self.stateroot.stateroot.clone(),
             platform: self.platform.platform.clone(),
             downgrade: if self.allow_downgrade { Downgrade::Allow } else { Downgrade::Refuse },
+            initramfs: self.initramfs.foreign(),
             run: self.dry_run.run(),
         }
     }

@@ -4,10 +4,13 @@
 //! here does anything. Every verb that changes which deployments there are, or their order, ends with [`update`]:
 //! it looks at what is on `$BOOT` and what should be, so that a command that was killed is finished by the next.
 
+pub(super) mod arguments;
+pub(super) mod facts;
 mod grub;
 mod loader;
 mod place;
 mod record;
+pub(super) mod room;
 mod wanted;
 
 use std::fmt;
@@ -19,6 +22,7 @@ pub use grub::DIRECTORY as GRUB_DIRECTORY;
 pub use loader::{Directories, install};
 pub use place::Place;
 pub use record::Loader;
+pub(super) use wanted::Kernels;
 
 use super::{Context, Error, Result};
 use crate::boot;
@@ -28,7 +32,6 @@ use crate::fsx;
 use crate::progress::Event;
 use crate::sysroot::{DeploymentKey, LockedSysroot, Sysroot};
 use record::BootRecord;
-use wanted::Kernels;
 
 /// What loads the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,11 @@ impl FromStr for Bootloader {
     }
 }
 
+/// Whether a boot loader was installed for the sysroot.
+pub fn is_installed(sysroot: &Sysroot) -> Result<bool> {
+    Ok(BootRecord::read(sysroot)?.is_some())
+}
+
 /// Makes sure that `$BOOT` can be reached, before anything is done that ends with [`update`].
 pub fn check(sysroot: &Sysroot) -> Result<()> {
     match BootRecord::read(sysroot)? {
@@ -97,7 +105,7 @@ pub fn update(
     let Some(BootRecord { loader, .. }) = BootRecord::read(sysroot)? else { return Ok(()) };
     let boot = place.open(sysroot, &loader)?;
     let observed = locked.observe()?;
-    let mut kernels = Kernels::new(sysroot.repo());
+    let mut kernels = Kernels::new(sysroot);
     let mut wanted = Vec::new();
     let stays = |key: &DeploymentKey| !without.contains(key) && observed.staged.as_ref() != Some(key);
     for deployment in observed.deployments.iter().filter(|d| stays(&d.key())) {

@@ -1,44 +1,35 @@
-//! What the boot loader should know of a deployment, read from its tree: nothing is opened by a path of the image.
+//! What the boot loader should know of a deployment: from its record, or from its tree when the record is of before
+//! there were such things in it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
+use super::arguments::{self, Local};
+use super::facts::{self, Machine};
+use crate::boot::bls;
 use crate::boot::file_name::BootOrder;
 use crate::boot::kernel::{BootDigest, Pair, PairSource};
 use crate::boot::plan::Wanted;
-use crate::boot::{bls, kargs_d};
-use crate::digest::{ObjectId, Sha256, TreeId};
-use crate::layer;
-use crate::names::ImagePath;
-use crate::ops::{Error, Result, files, pull};
-use crate::repo::{Node, Repo, Tree};
-use crate::sysroot::Deployment;
+use crate::digest::TreeId;
+use crate::ops::{Error, Result};
+use crate::sysroot::{BootFacts, Deployment, Sysroot};
 
-/// Kernels of deployments, each read once.
-pub struct Kernels<'r> {
-    repo: &'r Repo,
-    by_tree: BTreeMap<TreeId, Kernel>,
-    objects: BTreeMap<BootDigest, (ObjectId, ObjectId)>,
+/// Kernels of deployments, each read when it has to be and then once.
+pub struct Kernels<'s> {
+    sysroot: &'s Sysroot,
+    by_tree: BTreeMap<TreeId, BootFacts>,
+    trees: BTreeMap<BootDigest, TreeId>,
 }
 
-#[derive(Clone)]
-struct Kernel {
-    pair: Pair,
-    pretty_name: String,
-    /// What the image asks for.
-    arguments: Vec<String>,
-}
-
-impl<'r> Kernels<'r> {
-    pub fn new(repo: &'r Repo) -> Self {
-        Self { repo, by_tree: BTreeMap::new(), objects: BTreeMap::new() }
+impl<'s> Kernels<'s> {
+    pub fn new(sysroot: &'s Sysroot) -> Self {
+        Self { sysroot, by_tree: BTreeMap::new(), trees: BTreeMap::new() }
     }
 
     /// The entry of a deployment.
     pub fn wanted(&mut self, deployment: &Deployment, several_stateroots: bool) -> Result<Wanted> {
         let record = &deployment.record;
-        let Kernel { pair, pretty_name, arguments } = self.kernel(&record.tree, &record.image.digest)?;
+        let facts = self.facts(deployment)?;
         let label = match several_stateroots {
             true => format!("{}:{}", record.stateroot, record.id),
             false => record.id.to_string(),
@@ -52,14 +43,13 @@ impl<'r> Kernels<'r> {
                 deployment.path()
             ))
         })?;
-        // The image's first: of an argument that is given twice, the later one counts for most of the kernel.
-        let own = origin.kernel_arguments.iter().map(|argument| argument.as_str().to_owned());
-        let mut options: Vec<String> = arguments.into_iter().chain(own).collect();
-        options.push(format!("reroot={}", deployment.path()));
+        let line = arguments::command_line(&facts, &Local::of_origin(origin)?, &deployment.path())?;
+        let pair = pair(&facts)?;
+        self.trees.insert(pair.digest, record.tree);
         Ok(Wanted {
             order,
-            title: bls::title(&pretty_name, &label),
-            options: options.join(" "),
+            title: bls::title(&facts.pretty_name, &label),
+            options: arguments::print(&line),
             pair,
             machine_id: None,
             tries: None,
@@ -67,65 +57,36 @@ impl<'r> Kernels<'r> {
         })
     }
 
+    /// What the record says, else what the tree says.
+    pub fn facts(&mut self, deployment: &Deployment) -> Result<BootFacts> {
+        let record = &deployment.record;
+        if let Some(facts) = record.boot.as_ref().or_else(|| self.by_tree.get(&record.tree)) {
+            return Ok(facts.clone());
+        }
+        let repo = self.sysroot.repo();
+        let digest = &record.image.digest;
+        let image = repo
+            .image(digest)?
+            .ok_or_else(|| Error::not_found(format!("image {digest}, which {} needs", deployment.key())))?;
+        let mut facts = facts::facts(self.sysroot, &repo.read_tree(&record.tree)?, &image, Machine::Image)?;
+        // There were no such files when it was made.
+        facts.machine_arguments.clear();
+        self.by_tree.insert(record.tree, facts.clone());
+        Ok(facts)
+    }
+
     /// Opens the files of a pair that [`Self::wanted`] named.
     pub fn open(&self, pair: &Pair) -> io::Result<PairSource> {
-        let (vmlinuz, initrd) = self.objects.get(&pair.digest).ok_or(io::ErrorKind::NotFound)?;
-        let open = |object| self.repo.open_object(object).map_err(io::Error::other);
+        let tree = self.trees.get(&pair.digest).ok_or(io::ErrorKind::NotFound)?;
+        let repo = self.sysroot.repo();
+        let tree = repo.read_tree(tree).map_err(io::Error::other)?;
+        let (vmlinuz, initrd) = facts::kernel_objects(&tree).map_err(io::Error::other)?;
+        let open = |object| repo.open_object(&object).map_err(io::Error::other);
         Ok(PairSource { vmlinuz: open(vmlinuz)?, initrd: open(initrd)? })
     }
-
-    fn kernel(&mut self, id: &TreeId, image: &Sha256) -> Result<Kernel> {
-        if let Some(kernel) = self.by_tree.get(id) {
-            return Ok(kernel.clone());
-        }
-        let tree = self.repo.read_tree(id)?;
-        let bootable = layer::check_bootable(&tree)?;
-        let object = |path: &ImagePath| object_at(&tree, path);
-        let objects = (object(&bootable.vmlinuz)?, object(&bootable.initramfs)?);
-        let open = |object| -> Result<File> { Ok(self.repo.open_object(object)?) };
-        let source = PairSource { vmlinuz: open(&objects.0)?, initrd: open(&objects.1)? };
-        let pair = source.identify().map_err(Error::io(format!("reading the kernel of tree {id}")))?;
-        let release = files::os_release(self.repo, &tree)?;
-        let pretty_name = release.get("PRETTY_NAME").or(release.get("ID")).cloned().unwrap_or_default();
-        self.objects.insert(pair.digest, objects);
-        let arguments = image_arguments(self.repo, &tree, image)?;
-        let kernel = Kernel { pair, pretty_name, arguments };
-        self.by_tree.insert(*id, kernel.clone());
-        Ok(kernel)
-    }
 }
 
-/// The kernel arguments that an image asks for, bootc's directory before ours.
-fn image_arguments(repo: &Repo, tree: &Tree, image: &Sha256) -> Result<Vec<String>> {
-    const LARGEST: u64 = 64 << 10;
-    let mut texts = Vec::new();
-    for directory in ["usr/lib/bootc/kargs.d", "usr/lib/reroot/kargs.d"] {
-        let Some(directory) = files::follow(tree, directory) else { continue };
-        for entry in
-            tree.below(&directory.path).iter().filter(|e| e.path.parent().as_ref() == Some(&directory.path))
-        {
-            let path = format!("/{}", entry.path);
-            let entry = files::follow(tree, &entry.path.to_string()).unwrap_or(entry);
-            let Some(mut content) = files::open(repo, entry, LARGEST)? else { continue };
-            let mut bytes = Vec::new();
-            content.read_to_end(&mut bytes).map_err(Error::io(format!("reading {path} of the image")))?;
-            texts.push((path, bytes));
-        }
-    }
-    if texts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let record = repo
-        .image(image)?
-        .ok_or_else(|| Error::not_found(format!("image {image}, which a deployment needs")))?;
-    let architecture = pull::platform_of(&record)?.architecture;
-    let files = texts.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
-    Ok(kargs_d::collect(files, &architecture)?.into_iter().map(|argument| argument.value).collect())
-}
-
-fn object_at(tree: &Tree, path: &ImagePath) -> Result<ObjectId> {
-    match tree.get(path).map(|e| &e.node) {
-        Some(Node::File { object, .. }) => Ok(*object),
-        _ => Err(Error::incompatible(format!("/{path} is not a regular file"))),
-    }
+fn pair(facts: &BootFacts) -> Result<Pair> {
+    let digest = facts.digest.parse().map_err(|e: crate::names::NameError| Error::corrupt(e.to_string()))?;
+    Ok(Pair { digest, vmlinuz_bytes: facts.vmlinuz_bytes, initrd_bytes: facts.initrd_bytes })
 }

@@ -63,6 +63,7 @@ pub struct InstallOptions {
     pub kernel_arguments: Vec<KernelArgument>,
     pub filesystem: Filesystem,
     pub bootloader: Bootloader,
+    pub initramfs: super::ForeignInitramfs,
     /// The size that a file becomes, in bytes; devices have their own.
     pub size: Option<u64>,
     pub wipe: Wipe,
@@ -228,7 +229,8 @@ fn fill(
     let mut kernel_arguments = vec![argument(&format!("root=UUID={root_uuid}"))?, argument("rw")?];
     kernel_arguments.extend(options.kernel_arguments.iter().cloned());
     let follow = options.target_image.as_ref().map(absolute).transpose()?;
-    let request = Request { stateroot: options.stateroot.clone(), kernel_arguments, follow };
+    let initramfs = super::initramfs::Check::Always(options.initramfs);
+    let request = Request { stateroot: options.stateroot.clone(), kernel_arguments, follow, initramfs };
     let deployed = make_deployment(&sysroot, resolved, &request, context)?;
     let observed = sysroot.observe()?;
     let deployment = observed

@@ -466,6 +466,22 @@ pub fn index(manifests: &[Value]) -> Vec<u8> {
     serde_json::to_vec(&value).unwrap()
 }
 
+/// A cpio archive (`newc`) of files with these names, each with its name as the content.
+pub fn initramfs(names: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for name in names.iter().chain(&["TRAILER!!!"]) {
+        let content = if *name == "TRAILER!!!" { "" } else { name };
+        let fields = [1, 0o100_755, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        bytes.extend_from_slice(b"070701");
+        fields.iter().for_each(|field| write!(bytes, "{field:08X}").unwrap());
+        for part in [format!("{name}\0"), content.into()] {
+            bytes.extend_from_slice(part.as_bytes());
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+    }
+    bytes
+}
+
 /// What every bootable image has, as one layer: kernel, initramfs, os-release, /etc, /var.
 pub fn bootable_layer() -> Layer {
     let modules = format!("usr/lib/modules/{KERNEL}");
@@ -477,7 +493,7 @@ pub fn bootable_layer() -> Layer {
         .dir("usr/lib/modules")
         .dir(&modules)
         .file(format!("{modules}/vmlinuz"), "a kernel\n")
-        .file(format!("{modules}/initramfs.img"), "an initramfs\n")
+        .file(format!("{modules}/initramfs.img"), initramfs(&["init", "usr/lib/reroot/reroot-prepare-root"]))
         .dir("etc")
         .symlink("etc/os-release", "../usr/lib/os-release")
         .file("etc/hostname", "demo\n")

@@ -1,0 +1,142 @@
+//! From an image in the store to a deployment: everything is known and checked before anything is written.
+
+use super::boot::facts::{self, Machine};
+use super::boot::room::Room;
+use super::boot::{self, Place};
+use super::checkout::DeploymentTree;
+use super::{Context, Error, Result, ResultExt, initramfs, var};
+use crate::digest::TreeId;
+use crate::fsx;
+use crate::layer;
+use crate::names::StaterootName;
+use crate::progress::Event;
+use crate::repo::Tree;
+use crate::sysroot::{
+    BootFacts, DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, LockedSysroot,
+    Observed, Origin, Stateroot, Sysroot,
+};
+
+/// A deployment that is to be made.
+pub(super) struct Publication {
+    pub stateroot: StaterootName,
+    /// The image is in the store.
+    pub tree: TreeId,
+    pub image: DeployedImage,
+    pub origin: Origin,
+    /// `None`: to be read from the tree and from the machine's `/etc`.
+    pub facts: Option<BootFacts>,
+    pub initramfs: initramfs::Check,
+}
+
+/// A [`Publication`] that nothing speaks against.
+pub(super) struct Prepared {
+    /// As it will be observed.
+    pub deployment: Deployment,
+    room: Room,
+    tree: Tree,
+}
+
+impl Publication {
+    /// Reads and checks everything. Changes nothing.
+    pub fn prepare(&self, sysroot: &Sysroot, observed: &Observed, context: &Context<'_>) -> Result<Prepared> {
+        let tree = sysroot.repo().read_tree(&self.tree)?;
+        let kernel = layer::check_bootable(&tree)?.kernel_version;
+        initramfs::check(sysroot, &tree, self.initramfs, context.reporter)?;
+        let boot = match &self.facts {
+            Some(facts) => facts.clone(),
+            None => {
+                let digest = &self.image.digest;
+                let image = sysroot.repo().image(digest)?;
+                let image = image.ok_or_else(|| Error::not_found(format!("image {digest} in the store")))?;
+                facts::facts(sysroot, &tree, &image, Machine::of(observed, &self.stateroot))?
+            }
+        };
+        let record = DeploymentRecord {
+            version: DeploymentRecord::VERSION,
+            id: observed.counters.next_id(&self.stateroot),
+            stateroot: self.stateroot.clone(),
+            order: observed.counters.next_order,
+            created: context.env.unix_time(),
+            pinned: false,
+            tree: self.tree,
+            image: self.image.clone(),
+            kernel,
+            boot: Some(boot),
+        };
+        let deployment = Deployment { record, origin: Some(self.origin.clone()) };
+        let room = Room::find(sysroot, Place::Mounted, observed, &deployment)?;
+        Ok(Prepared { deployment, room, tree })
+    }
+
+    /// Makes the deployment and puts it first into the boot loader's menu. Durable when it returns; leaves nothing
+    /// behind when it fails.
+    pub fn publish(&self, locked: &LockedSysroot<'_>, context: &Context<'_>) -> Result<Deployment> {
+        let observed = locked.observe()?;
+        let prepared = self.prepare(locked.sysroot(), &observed, context)?;
+        let deployment = prepared.write(locked, &observed, &self.origin, context)?;
+        boot::update(locked, &Place::Mounted, &[], context.reporter)?;
+        Ok(deployment)
+    }
+}
+
+impl Prepared {
+    /// What leaves the menu, and goes, to make room.
+    pub fn leaving(&self) -> &[DeploymentKey] {
+        self.room.leaving()
+    }
+
+    fn write(
+        self,
+        locked: &LockedSysroot<'_>,
+        observed: &Observed,
+        origin: &Origin,
+        context: &Context<'_>,
+    ) -> Result<Deployment> {
+        let Self { deployment, room, tree } = self;
+        let (record, path) = (&deployment.record, deployment.path());
+        let repo = locked.sysroot().repo();
+        context.reporter.report(Event::Phase(&format!("checking out {path}")));
+        let files = DeploymentTree::new(&tree)?;
+        let stateroot = locked.ensure_stateroot(&record.stateroot)?;
+        files.needed_space().check(&path, &stateroot.deploy, context.config.reserve)?;
+        let scratch = Scratch::new(locked, &stateroot, record.id)?;
+        files.check_out(repo, &scratch.dir).context(|| format!("checking out {path}"))?;
+        drop(files);
+        var::populate(repo, &stateroot, &tree, context.config.reserve)?;
+        drop(tree);
+        // As late as possible: whatever fails before has cost nobody a deployment.
+        room.make(locked, Place::Mounted, observed, &deployment, context.reporter)?;
+        locked.publish(&stateroot, record, origin, observed, &scratch.written)?;
+        scratch.keep();
+        Ok(deployment)
+    }
+}
+
+/// A checkout that is removed when what follows it fails: a full disk must not stay full.
+struct Scratch<'a> {
+    dir: fsx::Dir,
+    written: fsx::FilesystemSync,
+    locked: &'a LockedSysroot<'a>,
+    stateroot: &'a Stateroot,
+    id: Option<DeploymentId>,
+}
+
+impl<'a> Scratch<'a> {
+    fn new(locked: &'a LockedSysroot<'a>, stateroot: &'a Stateroot, id: DeploymentId) -> Result<Self> {
+        let (dir, written) = locked.make_scratch(stateroot, id)?;
+        Ok(Self { dir, written, locked, stateroot, id: Some(id) })
+    }
+
+    fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            // What cannot be removed now is swept by the next holder of the lock.
+            let _ = self.locked.drop_scratch(self.stateroot, id);
+        }
+    }
+}
