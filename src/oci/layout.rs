@@ -83,7 +83,13 @@ impl LayoutSource {
         let names: BTreeSet<Option<&str>> = candidates.iter().map(|entry| name(entry)).collect();
         match fitting[..] {
             _ if best.is_none() => {
-                Err(Error::incompatible(&self.shown, format!("it has no image for {platform}")))
+                let offered: BTreeSet<String> = candidates
+                    .iter()
+                    .filter_map(|e| Some(printable(e.platform.as_ref()?.to_string().as_bytes())))
+                    .collect();
+                let offered = offered.into_iter().collect::<Vec<_>>().join(", ");
+                let reason = format!("it has no image for {platform}; there is {offered}");
+                Err(Error::incompatible(&self.shown, reason))
             }
             [only] if names.len() == 1 => Ok(only.descriptor.clone()),
             [.., last] if tag.is_some() => Ok(last.descriptor.clone()),

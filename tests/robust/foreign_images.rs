@@ -23,7 +23,11 @@ fn an_initramfs_without_our_program_is_refused_with_the_way_to_fix_it() {
     for (tag, bytes, reason) in [
         ("zstd", [microcode.clone(), zstd(&foreign)].concat(), "has no reroot-prepare-root"),
         ("gzip", gzip(&foreign), "has no reroot-prepare-root"),
-        ("text", b"an initramfs\n".to_vec(), "is no initramfs: there is something in it that is no cpio archive"),
+        (
+            "text",
+            b"an initramfs\n".to_vec(),
+            "is no initramfs: there is something in it that is no cpio archive",
+        ),
         ("short", zstd(&ours)[..20].to_vec(), "is no initramfs: "),
     ] {
         layout.tag(tag, &with_initramfs(bytes));
@@ -32,7 +36,12 @@ fn an_initramfs_without_our_program_is_refused_with_the_way_to_fix_it() {
             let refused = world.run(&[verb, &image]);
             assert_eq!(refused.code, Some(1), "{tag}: {refused}");
             let named = format!("/usr/lib/modules/{KERNEL}/initramfs.img of the image {reason}");
-            for part in [named.as_str(), "/usr/lib/dracut/modules.d", "docs/initramfs.md", "--allow-foreign-initramfs"] {
+            for part in [
+                named.as_str(),
+                "/usr/lib/dracut/modules.d",
+                "docs/initramfs.md",
+                "--allow-foreign-initramfs",
+            ] {
                 assert!(refused.stderr.contains(part), "{tag}: {part}: {refused}");
             }
             assert_eq!((world.ids(), world.leftovers().len()), (vec![1], 0), "{tag}");

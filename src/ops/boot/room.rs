@@ -4,9 +4,9 @@
 //! menu first, and is removed: one that is neither booted nor staged nor pinned, does not boot next now, and would not
 //! be what a rollback goes to. When that is not enough, nothing is done at all.
 
-use super::wanted::Kernels;
 use super::Place;
 use super::record::BootRecord;
+use super::wanted::Kernels;
 use crate::boot::plan::{self, Menu, Wanted, plan};
 use crate::ops::{Error, ErrorKind, Result};
 use crate::progress::{Event, Reporter};
@@ -152,11 +152,11 @@ fn decide(now: &[Candidate], then: &[Candidate], menu: &Menu, found: &plan::Obse
 
 fn refusal(then: &[Candidate], plan: &plan::Plan, missing: u64) -> Error {
     let in_use = then.iter().skip(1).filter(|c| !c.needed_as.is_empty());
-    let mut text = format!(
-        "{} bytes are needed, {} are available, {missing} would be missing with every deployment removed that may go by \
-         itself",
-        plan.needed_bytes, plan.available_bytes
-    );
+    let mut text = format!("{} bytes are needed, {} are available", plan.needed_bytes, plan.available_bytes);
+    let may_go: Vec<_> = then.iter().filter(|c| c.needed_as.is_empty()).map(|c| c.key.to_string()).collect();
+    if !may_go.is_empty() {
+        text += &format!(", and {missing} would still be missing without {}", may_go.join(", "));
+    }
     let stay: Vec<_> = in_use.map(|c| format!("{} ({})", c.key, c.needed_as.join(", "))).collect();
     if !stay.is_empty() {
         text += &format!("; what stays: {}; undeploy or unpin one of these", stay.join(", "));
