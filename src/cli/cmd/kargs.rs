@@ -14,12 +14,12 @@ use crate::sysroot::DeploymentId;
 
 /// Show or change the kernel arguments
 ///
-/// Without options shows the arguments of the deployment that boots next, and where each comes from: the image's
-/// kargs.d, the machine's /etc/reroot/kargs.d, or the deployment's origin, which has what this command, `--karg` and
-/// the installer have set.
+/// Without options shows the arguments of the deployment that boots next, and where each comes
+/// from: the image's kargs.d, the machine's /etc/reroot/kargs.d, or the deployment's origin, which
+/// has what this command, `--karg` and the installer have set.
 ///
-/// A change makes a new deployment of the same files, which boots next; upgrades keep it. Files in
-/// /etc/reroot/kargs.d are read again whenever a deployment is made.
+/// A change makes a new deployment of the same files, which boots next; upgrades keep it. Files
+/// in /etc/reroot/kargs.d are read again whenever a deployment is made.
 ///
 /// Examples:
 ///   reroot kargs
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Args {
     /// Add an argument unless it is there already
     #[arg(long, value_name = "ARGUMENT")]
     append_if_missing: Vec<KernelArg>,
-    /// Remove an argument, also one of the image; KEY alone when there is one with it
+    /// Remove an argument, also one of the image; KEY alone when only one has it
     #[arg(long, value_name = "KEY[=VALUE]")]
     delete: Vec<KernelArg>,
     /// Give an argument another value, also one of the image; with OLD when there are several

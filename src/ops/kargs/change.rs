@@ -9,7 +9,7 @@ use crate::boot::kargs_d::ArgumentDiff;
 use crate::names::StaterootName;
 use crate::ops::boot::arguments::{self, Local};
 use crate::ops::boot::facts::{self, Machine};
-use crate::ops::boot::{self, Kernels};
+use crate::ops::boot::{self, Kernels, Place};
 use crate::ops::initramfs::Check;
 use crate::ops::publish::Publication;
 use crate::ops::{Context, Error, Result, ResultExt, Run, status};
@@ -85,7 +85,10 @@ pub fn change_kernel_arguments(
     let start = Start::of(sysroot, of, &observed)?;
     let local = start.decide(change)?;
     let mut report = start.report(&local, &observed, run)?;
-    if !report.unchanged {
+    if report.unchanged {
+        // The command before may have been killed when its deployment was not in the menu yet.
+        boot::update(&locked, &Place::Mounted, &[], context.reporter)?;
+    } else {
         let before = observed.deployments.iter().map(Deployment::key);
         start.publication(&local)?.publish(&locked, context).context(|| changing(&start.deployment.key()))?;
         let after = locked.observe()?;
