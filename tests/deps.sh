@@ -22,6 +22,7 @@ mkfs.ext4:e2fsprogs
 mkfs.btrfs:btrfs-progs
 losetup:mount
 setpriv:util-linux
+script:bsdutils
 fusermount3:fuse3
 qemu-system-x86_64:qemu-system-x86
 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf

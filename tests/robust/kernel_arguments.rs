@@ -1,6 +1,7 @@
 //! Kernel arguments on their way from the image, the machine and the command line into boot entries.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -220,19 +221,15 @@ fn an_editor_gets_the_list_and_what_it_writes_is_taken() {
     let image = machine.release("1", "'quiet', 'a=1'");
     machine.world.succeed(&["deploy", &image, "--karg", "d=\"x y\""]);
     let editor = "sed -i -e s/^quiet$// -e 's/^d=.*/d=\"z z\"\\n# not this\\nlast/'";
-    let words: Vec<String> = {
-        let command = machine.world.command(&["kargs", "--editor"]);
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        words.map(|word| word.to_str().unwrap().to_owned()).collect()
-    };
-    let mut script = machine.world.under(&["script", "-qec", &words.join(" "), "/dev/null"], &[]);
-    // The rest of what `under` adds is for the program that it knows.
-    let mut plain = std::process::Command::new("script");
-    plain.args(["-qec", &words.join(" "), "/dev/null"]).env("EDITOR", editor).env_remove("VISUAL");
-    plain.envs(script.env("EDITOR", editor).get_envs().filter_map(|(k, v)| Some((k, v?))));
-    let output = match plain.output() {
+    let command = machine.world.command(&["kargs", "--editor"]);
+    let words: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
+    let line = words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("EDITOR", editor).env_remove("VISUAL");
+    script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = match script.output() {
         Ok(output) => output,
-        Err(error) => return skip("an editor on a terminal", &format!("script: {error}")),
+        Err(error) => return skip("an editor on a terminal", format!("script: {error}")),
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     machine.assert_options(2, "a=1 d=\"z z\" last");
