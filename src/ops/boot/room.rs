@@ -168,3 +168,104 @@ fn no_space(reason: String) -> Error {
     let message = format!("$BOOT has no room for one more kernel: {reason}");
     Error::Other { kind: ErrorKind::NoSpace, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::file_name::BootOrder;
+    use crate::boot::kernel::Pair;
+    use crate::sysroot::DeploymentId;
+
+    const KERNEL: u64 = 10 << 20;
+
+    /// `id:kernel`, the first boots; a lower-case kernel may leave, another is needed.
+    fn menu(text: &str) -> Vec<Candidate> {
+        let candidate = |word: &str| {
+            let (id, kernel) = word.split_once(':').unwrap();
+            let id: u64 = id.parse().unwrap();
+            Candidate {
+                key: DeploymentKey {
+                    stateroot: "default".parse().unwrap(),
+                    id: DeploymentId::new(id).unwrap(),
+                },
+                wanted: Wanted {
+                    order: BootOrder::new(id).unwrap(),
+                    title: "Test".into(),
+                    options: format!("reroot=/d/{id}"),
+                    pair: pair(kernel),
+                    machine_id: None,
+                    tries: None,
+                    extra: Vec::new(),
+                },
+                needed_as: if kernel.to_lowercase() == kernel { vec![] } else { vec!["pinned".into()] },
+            }
+        };
+        text.split_whitespace().map(candidate).collect()
+    }
+
+    fn pair(kernel: &str) -> Pair {
+        let digest = hex::encode(kernel.to_lowercase()).repeat(16).parse().unwrap();
+        Pair { digest, vmlinuz_bytes: KERNEL, initrd_bytes: 1 }
+    }
+
+    /// `$BOOT` as it is when the menu is right, with `spare` bytes, and kernels that nobody names.
+    fn found(now: &[Candidate], spare: u64, unnamed: &[&str]) -> plan::Observed {
+        let empty = plan::Observed { available_bytes: 1 << 30, ..plan::Observed::default() };
+        let mut found = match now {
+            [] => empty,
+            now => {
+                let wanted: Vec<_> = now.iter().map(|c| c.wanted.clone()).collect();
+                plan(&wanted, &Menu::Entries, &empty).unwrap().after(&empty)
+            }
+        };
+        found.pairs.extend(unnamed.iter().map(|kernel| pair(kernel)));
+        found.available_bytes = spare;
+        found
+    }
+
+    #[track_caller]
+    fn assert_leaving(now: &str, then: &str, spare: u64, unnamed: &[&str], expected: Result<&str, &str>) {
+        let now = menu(now);
+        match (decide(&now, &menu(then), &Menu::Entries, &found(&now, spare, unnamed)), expected) {
+            (Ok(room), Ok(expected)) => {
+                let leaving: Vec<_> = room.leaving.iter().map(|key| key.id.to_string()).collect();
+                assert_eq!(leaving.join(" "), expected);
+                assert_eq!(room.tidy, !expected.is_empty() || !unnamed.is_empty());
+            }
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (found, _) => panic!("{found:?}"),
+        }
+    }
+
+    #[test]
+    fn nobody_leaves_who_need_not() {
+        // Less than a kernel, and enough for what FAT rounds up.
+        let (much, little) = (2 * KERNEL, 256 << 10);
+        assert_leaving("", "1:A", much, &[], Ok(""));
+        assert_leaving("2:B 1:a", "3:C 2:B 1:a", much, &[], Ok(""));
+        assert_leaving("2:B 1:a", "3:C 2:B 1:a", little, &[], Ok("1"));
+        // Who shares a kernel with one that stays frees nothing by leaving.
+        assert_leaving("4:B 3:b 2:a 1:b", "5:C 4:B 3:b 2:a 1:b", little, &[], Ok("2"));
+        // Together they free something.
+        assert_leaving("3:B 2:a 1:a", "4:C 3:B 2:a 1:a", little, &[], Ok("1 2"));
+        // What a killed command left goes first.
+        assert_leaving("2:B 1:a", "3:C 2:B 1:a", little, &["x"], Ok(""));
+        // The kernel is there, only an entry is new.
+        assert_leaving("2:B 1:a", "3:B 2:B 1:a", 64 << 10, &[], Ok(""));
+    }
+
+    #[test]
+    fn too_little_is_refused_with_figures_and_with_what_stays() {
+        let expected = "10682368 bytes are needed, 5 are available; what stays: deployment 2 (pinned), deployment 1 (pinned)";
+        assert_leaving("2:B 1:A", "3:C 2:B 1:A", 5, &[], Err(expected));
+        let expected = "5 are available, and 10682363 would still be missing without deployment 1; what stays: deployment 2";
+        assert_leaving("2:B 1:b", "3:C 2:B 1:b", 5, &[], Err(expected));
+        assert_leaving(
+            "",
+            "1:A",
+            5,
+            &[],
+            Err("5 are available; or remove files of others from $BOOT; nothing"),
+        );
+    }
+}
