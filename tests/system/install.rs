@@ -28,8 +28,8 @@ struct Place {
 impl Place {
     /// `None` where nothing can be installed; the test is skipped then.
     fn new(test: &str) -> Option<Self> {
-        let obstacle =
-            missing_for_root(&["mkfs.ext4", "e2fsck", "losetup", "sfdisk", "mcopy"]).or_else(|| {
+        let obstacle = missing_for_root(&["mkfs.ext4", "e2fsck", "losetup", "sfdisk", "mcopy", "fsck.vfat"])
+            .or_else(|| {
                 let control = File::options().read(true).write(true).open("/dev/loop-control");
                 control.err().map(|error| format!("/dev/loop-control: {error}"))
             });
@@ -121,6 +121,7 @@ fn a_disk_has_everything_that_boots_it() {
         .arg(format!("of={}", esp.display()))
         .arg(format!("skip={}", start >> 20))
         .arg(format!("count={}", length >> 20)));
+    run(command("fsck.vfat").arg("-n").arg(&esp));
     let volume = fatfs::FileSystem::new(
         File::options().read(true).write(true).open(&esp).unwrap(),
         fatfs::FsOptions::new(),
