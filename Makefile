@@ -3,7 +3,7 @@
 CARGO ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check bench test-powercut test-vm install
+.PHONY: help build demo test check bench test-powercut test-vm image disk vm vm-shell install
 
 help:
 	@echo 'make build          the release binary, $(target)/release/reroot'
@@ -12,6 +12,10 @@ help:
 	@echo 'make check          formatting, lints, documentation'
 	@echo 'make bench          measure against podman, skopeo + umoci and ostree; needs root'
 	@echo 'make install        the program, manual pages and completions below $$DESTDIR$$PREFIX'
+	@echo 'make image          the bootable image of the Containerfile, as an OCI layout below $(target)/machine; needs root'
+	@echo 'make disk           install it to a disk image; KEYS=FILE lets the holders of these ssh keys in; needs root'
+	@echo 'make vm             boot that disk in QEMU, with its console here; SSH=PORT leads to its ssh'
+	@echo 'make vm-shell       boot the image without installing it: a new machine each time; needs root'
 	@echo 'make test-vm        boot real systems in QEMU, all of them or SCENARIO=NAME; needs root'
 	@echo 'make test-powercut  thousands of power cuts instead of hundreds; needs root'
 
@@ -44,6 +48,34 @@ test-powercut:
 test-vm:
 	tests/deps.sh
 	$(CARGO) test --locked --test vm -- --include-ignored --nocapture $(SCENARIO)
+
+# The Containerfile's image, from programs that are built here and a base system made from Debian's archive. With a
+# registry at hand, `podman build .` makes the same one; docs/image-building.md.
+machine := $(target)/machine
+image:
+	tests/deps.sh
+	$(CARGO) build --locked --release --bin reroot
+	$(CARGO) build --locked --profile initramfs --no-default-features --bin reroot-prepare-root
+	install -D -t $(machine)/programs $(target)/release/reroot $(target)/initramfs/reroot-prepare-root
+	layout=$$(tests/image/build.sh dracut $(machine)/programs) && ln -sfn "$$layout" $(machine)/image
+
+disk: image
+	rm -f $(machine)/disk.raw $(machine)/variables
+	$(machine)/programs/reroot install to-disk --image oci:$(machine)/image:os --size 4G --bootloader systemd-boot \
+		--karg console=ttyS0 $(if $(KEYS),--root-ssh-authorized-keys '$(KEYS)') $(machine)/disk.raw
+
+$(machine)/disk.raw:
+	$(MAKE) disk
+
+# The disk stays as the machine leaves it; `make disk` makes a new one.
+vm: $(machine)/disk.raw
+	tests/vm/qemu.sh --uefi $(machine)/variables --disk $(machine)/disk.raw --root-console \
+		$(if $(SSH),--ssh $(SSH),--network)
+
+vm-shell: image
+	tests/image/direct-disk.sh $(machine)/programs/reroot oci:$(machine)/image:os $(machine)/direct
+	tests/vm/qemu.sh --kernel $(machine)/direct/vmlinuz --initrd $(machine)/direct/initrd \
+		--append "$$(cat $(machine)/direct/cmdline)" --disk $(machine)/direct/disk.raw --root-console --network
 
 PREFIX ?= /usr
 install: build

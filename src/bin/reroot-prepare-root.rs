@@ -45,11 +45,11 @@ fn main() -> ExitCode {
         Ok(Outcome::Mounted { target, millis }) => {
             let line = format!("{PROGRAM}: mounted {} ({target}) in {millis} ms", target.name());
             let _ = writeln!(stdout(), "{line}");
-            to_kernel_log(6, &line);
+            to_kernel_log(&line);
         }
         Err(failure) => {
+            // Not to the kernel's log as well: that is on the same console.
             let _ = writeln!(stderr(), "{PROGRAM}: {failure}");
-            to_kernel_log(3, &format!("{PROGRAM}: {}", failure.error));
             return ExitCode::FAILURE;
         }
     }
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 /// Leaves a line where the running system's journal finds it. A service of systemd has the journal already.
-fn to_kernel_log(level: u8, line: &str) {
+fn to_kernel_log(line: &str) {
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         return;
     }
@@ -65,6 +65,6 @@ fn to_kernel_log(level: u8, line: &str) {
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
     if let Ok(kmsg) = open("/dev/kmsg", flags, Mode::empty()) {
         // What a log does not take must not stop a boot.
-        let _ = rustix::io::write(kmsg, format!("<{level}>{line}\n").as_bytes());
+        let _ = rustix::io::write(kmsg, format!("<6>{line}\n").as_bytes());
     }
 }

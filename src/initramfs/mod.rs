@@ -5,6 +5,7 @@
 //! /sysroot     physical root     /sysroot          the deployment, read-only (or an overlay in RAM)
 //!                                /sysroot/etc      its own /etc, writable (or an overlay in RAM over usr/etc)
 //!                                /sysroot/var      the stateroot's /var, writable
+//!                                /sysroot/boot     the physical root's /boot, writable, when boot entries are in it
 //!                                /sysroot/sysroot  the physical root, read-only
 //!                                /run/reroot/booted.json
 //! ```
@@ -12,13 +13,16 @@
 //! A deployment that is named and cannot be mounted is an error; another one is never mounted in its place. Without
 //! the argument nothing is done, so that an image also boots where there is no reroot.
 //!
-//! [`choose`] thinks, [`observe`] looks, [`mounts`] acts, [`run()`] calls them in turn. Nothing is known of images,
+//! [`choose`] thinks, [`observe`] looks, [`mounts`] acts, [`run()`] calls them in turn; `recover` begins, after a run that
+//! was killed. Nothing is known of images,
 //! objects or boot entries, and no record is parsed: a boot does not depend on what may be read from them.
 
+mod boot_dir;
 pub mod choose;
 mod error;
 pub mod mounts;
 pub mod observe;
+mod recover;
 mod run;
 pub mod settings;
 

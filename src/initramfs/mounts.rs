@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! 1. everything that is mounted becomes private: a mount below a shared one cannot be moved
-//! 2. /run/reroot/new          the deployment (or an overlay on it), its etc, the stateroot's var
-//! 3. /run/reroot/new          read-only; etc and var are mounts of their own and stay writable
+//! 2. /run/reroot/new          the deployment (or an overlay on it), its etc, the stateroot's var, for GRUB boot
+//! 3. /run/reroot/new          read-only; those in it are mounts of their own and stay writable
 //! 4. /sysroot                 moved to /run/reroot/new/sysroot, read-only
 //! 5. /run/reroot/new          moved to /sysroot
 //! ```
 //!
-//! Up to step 4 an error leaves `/sysroot` as it was. A directory is opened once, without following links, and then
+//! Up to step 4 an error leaves `/sysroot` as it was, and what a run leaves that is killed at any time the next one takes
+//! back (`recover`). A directory is opened once, without following links, and then
 //! mounted by its descriptor (open_tree(2), move_mount(2), Linux 5.2): no path of the image is looked up twice.
 
 use std::io;
@@ -23,6 +24,7 @@ use rustix::mount::{
     MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
+use super::boot_dir::{self, BOOT};
 use super::choose::Target;
 use super::observe::Found;
 use super::settings::{Etc, Root, Settings};
@@ -32,9 +34,9 @@ use crate::fsx::{self, Dir};
 /// For the running system too; it outlives the initramfs.
 pub const RUN: &str = "/run/reroot";
 /// Where the new root is put together, below [`RUN`].
-const NEW: &str = "new";
+pub(super) const NEW: &str = "new";
 /// Where the file system in RAM is while overlays are made of it, below [`RUN`].
-const RAM: &str = "ram";
+pub(super) const RAM: &str = "ram";
 
 /// What is to be mounted, and of what.
 #[derive(Debug)]
@@ -99,12 +101,16 @@ impl Job<'_> {
             Etc::Transient => overlay("etc", format!("{target}/usr/etc"))?,
         };
         let var = bind(format!("{}/var", target.stateroot_path()))?;
+        let boot = boot_dir::find(self.root, self.found.directory(&target.to_string())?)?;
+        let boot = boot.map(|boot| self::bind(&boot).map_err(Error::io("mounting /boot a second time")));
+        let boot = boot.transpose()?;
 
         let inside = |name: &str| {
             fsx::open_subdir(&root, name).map_err(Error::io(format!("opening {name} in the new root")))
         };
         attach(&root, place).map_err(Error::io("mounting the new root"))?;
-        for (name, mount) in [("etc", &etc), ("var", &var)] {
+        let boot = boot.as_ref().map(|boot| (BOOT, boot));
+        for (name, mount) in [("etc", &etc), ("var", &var)].into_iter().chain(boot) {
             let place = inside(name)?;
             let mounted = attach(mount, &place).and_then(|()| set_access(mount, Access::ReadWrite));
             mounted.map_err(Error::io(format!("mounting {name} in the new root")))?;
@@ -228,7 +234,7 @@ fn bind(dir: &Dir) -> io::Result<Dir> {
 }
 
 /// Puts a mount at a directory, wherever it was before.
-fn attach(mount: &Dir, place: &Dir) -> io::Result<()> {
+pub(super) fn attach(mount: &Dir, place: &Dir) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(rustix::mount::move_mount(mount, "", place, "", flags)?)
 }

@@ -4,14 +4,13 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::choose::{self, Target};
 use super::mounts::{Job, RUN};
 use super::settings::{self, Etc, Root, Settings};
-use super::{Error, Failure, Result, observe};
+use super::{Error, Failure, Result, observe, recover};
 use crate::boot::cmdline::KernelArgs;
 use crate::fsx::{self, Dir};
 
@@ -19,6 +18,9 @@ const BOOTED: &str = "booted.json";
 const BOOTED_LIMIT: u64 = 64 << 10;
 /// No kernel takes a longer command line.
 const CMDLINE_LIMIT: u64 = 64 << 10;
+
+/// A machine with a thousand mounts in its initramfs is none.
+const MOUNTINFO_LIMIT: u64 = 1 << 20;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,7 @@ fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<
             }),
         };
     }
+    recover::take_back(sysroot, &run)?;
     let root = root.insert(physical_root(sysroot)?);
     let settings = settings::load()?;
     let found = observe::observe(root, &choose::requirements(target, &settings))?;
@@ -84,7 +87,8 @@ fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<
     let stat = rustix::fs::fstat(found.directory(&path)?).map_err(Error::io(format!("looking at {path}")))?;
     Job { target, settings, sysroot, root, found: &found, run: &run }.run()?;
     if settings.root == Root::Transient {
-        name_root_device(stat.st_dev)?;
+        let device = if rustix::fs::major(stat.st_dev) == 0 { source(sysroot)? } else { Some(stat.st_dev) };
+        device.map_or(Ok(()), name_root_device)?;
     }
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     record(&run, target, &settings, (stat.st_dev, stat.st_ino), millis)?;
@@ -118,15 +122,10 @@ fn mounted_before(run: &Dir) -> Result<Option<String>> {
 
 /// Opens what is mounted at `path`.
 fn physical_root(path: &Path) -> Result<Dir> {
-    let open = || {
-        let dir = fsx::open_dir(path)?;
-        let attributes = rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?;
-        Ok((dir, attributes.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
-    };
     let shown = path.display();
-    match open().map_err(Error::io::<io::Error>(format!("opening {shown}")))? {
-        (dir, true) => Ok(dir),
-        (_, false) => Err(Error::Unfit {
+    match recover::mount_point(path).map_err(Error::io(format!("opening {shown}")))? {
+        Some(dir) => Ok(dir),
+        None => Err(Error::Unfit {
             path: shown.to_string(),
             problem: "is not a mount point",
             advice: "the root file system was not mounted: does root= name it, and has its driver been loaded?",
@@ -138,10 +137,6 @@ fn physical_root(path: &Path) -> Result<Dir> {
 /// there (`/run/systemd/volatile-root`, as systemd-volatile-root.service writes it).
 fn name_root_device(device: u64) -> Result<()> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    if major == 0 {
-        // A file system with several devices, or none.
-        return Ok(());
-    }
     let make = || {
         let systemd = fsx::ensure_dir(&fsx::open_dir(Path::new("/run"))?, "systemd", 0o755)?;
         match rustix::fs::symlinkat(format!("/dev/block/{major}:{minor}"), &systemd, "volatile-root") {
@@ -150,6 +145,22 @@ fn name_root_device(device: u64) -> Result<()> {
         }
     };
     make().map_err(Error::io::<io::Error>("making /run/systemd/volatile-root"))
+}
+
+/// The device that the physical root, now below `sysroot`, was mounted from, where its files do not tell it (btrfs).
+fn source(sysroot: &Path) -> Result<Option<u64>> {
+    let read = || {
+        let mounts =
+            fsx::read_limited(&fsx::open_dir(Path::new("/proc/self"))?, "mountinfo", MOUNTINFO_LIMIT)?;
+        let mounts = String::from_utf8_lossy(&mounts.unwrap_or_default()).into_owned();
+        let place = sysroot.join("sysroot");
+        // proc_pid_mountinfo(5): the place is the fifth word, the source the second after a dash.
+        let line = mounts.lines().find(|line| line.split(' ').nth(4).map(Path::new) == Some(&place));
+        let source = line.and_then(|line| line.split_once(" - ")?.1.split(' ').nth(1));
+        let Some(source) = source.filter(|source| source.starts_with("/dev/")) else { return Ok(None) };
+        Ok(Some(rustix::fs::stat(source)?.st_rdev))
+    };
+    read().map_err(Error::io::<io::Error>("looking for the device of the root file system"))
 }
 
 fn record(

@@ -142,3 +142,56 @@ fn a_run_that_was_killed_halfway_does_not_hinder_the_next() {
     let Some(booted) = machine.boot(test, WRITE) else { return };
     assert_eq!(booted.ok().after, ". no\nusr no\netc yes\nvar yes\nsysroot no\n");
 }
+
+#[test]
+fn the_boot_directory_of_the_physical_root_is_writable_at_boot() {
+    let test = "the_boot_directory_of_the_physical_root_is_writable_at_boot";
+    let write = "echo new > sysroot/boot/loader/new; cat sysroot/sysroot/boot/loader/new";
+    let machine = Machine::new().prepare("mkdir -p sysroot/boot/loader");
+    let Some(booted) = machine.boot(test, write) else { return };
+    let booted = booted.ok();
+    let mount = booted.at("/sysroot/boot");
+    assert_eq!((mount.root.as_str(), mount.has("rw")), ("/boot", true), "{mount:?}");
+    assert_eq!(booted.after, "new\n");
+    for other in [
+        // No loader reads it.
+        "mkdir -p sysroot/boot",
+        "mkdir sysroot/boot; ln -s /reroot sysroot/boot/loader",
+        "mkdir -p sysroot/elsewhere/loader; ln -s elsewhere sysroot/boot",
+        // The deployment has something there, or nowhere to mount it.
+        "mkdir -p sysroot/boot/loader; touch $D/boot/mine",
+        "mkdir -p sysroot/boot/loader; rmdir $D/boot",
+    ] {
+        let Some(booted) = Machine::new().prepare(other).boot(test, "") else { return };
+        let booted = booted.ok();
+        assert!(!booted.places().contains(&"/sysroot/boot"), "{other}: {:#?}", booted.mounts);
+    }
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_taken_back() {
+    let test = "what_a_killed_run_has_left_is_taken_back";
+    // As Job::run does it, as far as it comes.
+    let first = "mount --make-rprivate /; mkdir -p run/reroot/new; mount --bind $D run/reroot/new";
+    let second = "mount --bind $D/etc run/reroot/new/etc; mount -o remount,bind,ro run/reroot/new";
+    let third =
+        "mount --move sysroot run/reroot/new/sysroot; mount -o remount,bind,ro run/reroot/new/sysroot";
+    let last = "mount --move run/reroot/new sysroot";
+    let steps = [first, second, third, last];
+    for done in 1..=steps.len() {
+        let machine = Machine::new().prepare(&steps[..done].join("\n"));
+        let after = format!("{WRITE}\ncat sysroot/usr/name");
+        let Some(booted) = machine.boot(test, &after) else { return };
+        assert_eq!(booted.code, 0, "after {done} steps: {}", booted.stderr);
+        let mut places = booted.places();
+        places.sort_unstable_by_key(|p| PLACES.iter().position(|q| q == p));
+        assert_eq!(places, PLACES, "after {done} steps: {:#?}", booted.mounts);
+        assert_eq!(booted.at("/sysroot/sysroot").root, "/");
+        assert!(
+            booted.after.starts_with(". no\nusr no\netc yes\nvar yes\nsysroot no\nof 3\n"),
+            "{}",
+            booted.after
+        );
+        assert_eq!(booted.run, ["booted.json"], "after {done} steps");
+    }
+}

@@ -4,6 +4,7 @@
 mod boot_crash;
 mod boot_directory;
 mod boot_loaders;
+mod boot_menu;
 mod cli_text;
 mod hostile_images;
 mod hostile_layers;

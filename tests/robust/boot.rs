@@ -1,12 +1,12 @@
-//! What a boot loader would do with a sysroot: its menu, and whether what it names is there.
+//! What a boot loader would do with a sysroot.
 
 use std::fs;
 use std::path::Path;
 
 use reroot::boot::entries::read_entries;
-use reroot::boot::kernel::{BootDigest, verify_pair};
 use reroot::fsx;
 
+use crate::support::boot_menu;
 use crate::world::World;
 
 /// Makes a sysroot one that a boot loader was installed for: GRUB, which needs a step more than others.
@@ -27,29 +27,11 @@ pub fn options(world: &World, id: u64) -> String {
 
 /// The deployments of the menu, the default first. Each must exist, with the kernel that its entry names.
 pub fn menu(world: &World, what: &str) -> Vec<u64> {
-    let boot = fsx::open_dir(&world.root.join("boot")).unwrap();
-    let entries = read_entries(&boot).unwrap();
-    assert!(entries.unreadable.is_empty(), "{what}: {:?}", entries.unreadable);
-    let known = world.ids();
-    let mut menu = Vec::new();
-    for (_, entry) in entries.ours() {
-        let options = entry.bls.options();
-        let path = options.split(' ').find_map(|word| word.strip_prefix("reroot=")).expect("reroot=");
-        let id: u64 = path.rsplit('/').next().unwrap().parse().unwrap();
-        assert!(known.contains(&id), "{what}: the menu names deployment {id}; there is {known:?}");
-        let deployment = world.root.join(path.trim_start_matches('/'));
-        let modules = fs::read_dir(deployment.join("usr/lib/modules")).unwrap();
-        let modules =
-            modules.map(|entry| entry.unwrap().path()).find(|p| p.join("vmlinuz").exists()).unwrap();
-        let linux = entry.bls.linux().unwrap();
-        let digest = BootDigest::of_path(linux).unwrap();
-        assert!(verify_pair(&boot, digest).unwrap(), "{what}: the kernel of deployment {id} is damaged");
-        let initrd = entry.bls.initrds().next().unwrap();
-        for (name, path) in [("vmlinuz", linux), ("initramfs.img", initrd)] {
-            let on_boot = fs::read(world.root.join("boot").join(path.trim_start_matches('/'))).unwrap();
-            assert!(on_boot == fs::read(modules.join(name)).unwrap(), "{what}: {name} of deployment {id}");
-        }
-        menu.push(id);
-    }
-    menu
+    boot_menu::check(&world.root, &world.root.join("boot"), what).iter().map(|entry| entry.id).collect()
+}
+
+/// The same when no command was interrupted: every deployment is in the menu, and nothing else.
+pub fn settled_menu(world: &World, what: &str) -> Vec<u64> {
+    let menu = boot_menu::check_settled(&world.root, &world.root.join("boot"), what);
+    menu.iter().map(|entry| entry.id).collect()
 }

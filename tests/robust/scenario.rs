@@ -129,7 +129,7 @@ impl Scenario {
             self.assert_done(world, what);
         }
         self.assert_intact(world, &format!("{what}, again"));
-        let menu = crate::boot::menu(world, &format!("{}, {what}, again", self.name));
+        let menu = crate::boot::settled_menu(world, &format!("{}, {what}, again", self.name));
         assert_eq!(menu, world.ids(), "{}, {what}: the menu", self.name);
         world.succeed(&["prune", "--retain", "9"]);
         assert_eq!(world.leftovers(), Vec::<PathBuf>::new(), "{}, {what}: left behind", self.name);

@@ -9,7 +9,9 @@ use reroot::boot::bls::BlsEntry;
 use reroot::fsx::{self, LoopDevice};
 use serde_json::Value;
 
+use crate::support::boot_menu;
 use crate::support::image::{Image, Layout, bootable, bootable_layer};
+use crate::support::raw_disk::RawDisk;
 use crate::support::reroot::{Ran, Reroot};
 use crate::support::skip::{scratch, skip};
 use crate::support::tools::{command, missing_for_root, run};
@@ -26,10 +28,11 @@ struct Place {
 impl Place {
     /// `None` where nothing can be installed; the test is skipped then.
     fn new(test: &str) -> Option<Self> {
-        let obstacle = missing_for_root(&["mkfs.ext4", "e2fsck", "losetup"]).or_else(|| {
-            let control = File::options().read(true).write(true).open("/dev/loop-control");
-            control.err().map(|error| format!("/dev/loop-control: {error}"))
-        });
+        let obstacle = missing_for_root(&["mkfs.ext4", "e2fsck", "losetup", "sfdisk", "mcopy", "fsck.vfat"])
+            .or_else(|| {
+                let control = File::options().read(true).write(true).open("/dev/loop-control");
+                control.err().map(|error| format!("/dev/loop-control: {error}"))
+            });
         if let Some(reason) = obstacle {
             skip(&format!("install::{test}"), reason);
             return None;
@@ -118,6 +121,7 @@ fn a_disk_has_everything_that_boots_it() {
         .arg(format!("of={}", esp.display()))
         .arg(format!("skip={}", start >> 20))
         .arg(format!("count={}", length >> 20)));
+    run(command("fsck.vfat").arg("-n").arg(&esp));
     let volume = fatfs::FileSystem::new(
         File::options().read(true).write(true).open(&esp).unwrap(),
         fatfs::FsOptions::new(),
@@ -159,6 +163,9 @@ fn a_disk_has_everything_that_boots_it() {
     assert_eq!(provenance["image"], image);
     assert_eq!(provenance["digest"], report["digest"]);
     assert!(open("reroot/.tmp-boot/loader/loader.conf").is_none());
+    drop(root);
+    let written = RawDisk::open(&disk);
+    assert_eq!(boot_menu::check_settled(&written.root(), &written.boot(), "installed").len(), 1);
 }
 
 #[test]

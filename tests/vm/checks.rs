@@ -1,8 +1,15 @@
 //! What every booted image of ours is, however it came to its kernel.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::Value;
 
+use crate::harness::machine::Boot;
 use crate::harness::{Checks, Vm};
+use crate::support::boot_menu;
+use crate::support::raw_disk::RawDisk;
+use crate::support::skip::say;
 
 /// What the initramfs has made.
 pub fn mounts(checks: &mut Checks) {
@@ -39,7 +46,45 @@ pub fn mounts(checks: &mut Checks) {
         assert_eq!((&booted["transientEtc"], &booted["transientRoot"]), (&false.into(), &false.into()));
         let identity = vm.ok("stat -c '%d %i' /");
         assert_eq!(identity, format!("{} {}", booted["device"], booted["inode"]));
+        say(&format!("{}: reroot-prepare-root took {} ms", vm.spec.name, booted["millis"]));
     });
+}
+
+/// What a boot loader's partition is for the running system, and what the size of the disk means to it.
+pub fn disk(checks: &mut Checks) {
+    checks.check("$BOOT is mounted without an fstab", |vm| {
+        assert_eq!(vm.run("cat /etc/fstab").output.lines().filter(|line| line.starts_with('/')).count(), 0);
+        vm.ok("ls /boot/loader/entries/reroot-0000000001*.conf && test -w /boot");
+    });
+    let size = checks.vm.spec.disks[0].metadata().unwrap().len();
+    checks.check("the root has grown to the end of the disk", |vm| {
+        let grow = "systemctl is-active reroot-grow-root.service";
+        assert_eq!(vm.run(grow).output.trim(), "active", "{}", vm.ok("journalctl -b -u reroot-grow-root"));
+        assert_eq!(vm.ok("cat /sys/class/block/vda/size"), (size / 512).to_string());
+        let root = "/sys/class/block/$(basename $(findmnt -no SOURCE --nofsroot /sysroot))";
+        let end: u64 = vm.ok(&format!("echo $(($(cat {root}/start) + $(cat {root}/size)))")).parse().unwrap();
+        assert!(end * 512 > size - (1 << 20), "{}", vm.ok("journalctl -b -u reroot-grow-root"));
+        let length: u64 = vm.ok(&format!("cat {root}/size")).parse().unwrap();
+        let usable: u64 = vm.ok("findmnt -bno SIZE /sysroot").parse().unwrap();
+        // What a file system needs for itself; ext4 has the most.
+        assert!(usable > length * 512 / 100 * 93, "{usable} of {}", length * 512);
+        assert_ne!(vm.run("touch /sysroot/written").code, 0);
+    });
+}
+
+/// Switches the machine off, and looks at what it has left on its disk.
+pub fn off(checks: Checks) {
+    let vm = checks.done();
+    for sign in ["FAT-fs (", "EXT4-fs error", "Corruption", "BTRFS error", "Oops"] {
+        assert!(!vm.console().contains(sign), "{}: {sign} on the console", vm.spec.name);
+    }
+    let spec = vm.spec.clone();
+    vm.power_off();
+    if !matches!(spec.boot, Boot::Direct { .. }) {
+        let disk = RawDisk::open(&spec.disks[0]);
+        let menu = boot_menu::check_settled(&disk.root(), &disk.boot(), &spec.name);
+        say(&format!("{}: all {} entries of the menu can be booted", spec.name, menu.len()));
+    }
 }
 
 /// A machine finds its feet by itself.
@@ -64,6 +109,23 @@ pub fn first_boot(checks: &mut Checks) {
         assert_eq!(vm.ok("stat -c %a /root/."), "700");
         assert!(vm.ok("dpkg-query -f '${Version}' -W systemd").starts_with("257"));
     });
+    checks.check("systemd finds nothing wrong with our units, and they say where to read more", |vm| {
+        let units = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/system")).unwrap();
+        let mut paths: Vec<String> = units
+            .map(|unit| {
+                format!("/usr/lib/systemd/system/{}", unit.unwrap().file_name().into_string().unwrap())
+            })
+            .collect();
+        paths.push("/usr/lib/dracut/modules.d/90reroot/reroot-prepare-root.service".into());
+        // The initramfs has a unit that mounts the root; it is of no matter which.
+        let verified = vm.run(&format!(
+            "mkdir -p /run/verify && cd /run/verify && printf '[Mount]\nWhat=/dev/x\nWhere=/sysroot\n' > sysroot.mount\n\
+             SYSTEMD_UNIT_PATH=/run/verify: systemd-analyze verify --man=no {}",
+            paths.join(" ")
+        ));
+        assert_eq!((verified.code, verified.output.as_str()), (0, ""));
+        vm.ok(&format!("for unit in {}; do grep -q ^Documentation= $unit || exit; done", paths.join(" ")));
+    });
     checks.check("the console has its own login prompt", |vm| {
         assert!(vm.console().contains("login: "));
     });
@@ -74,7 +136,7 @@ pub fn outlives_a_reboot(checks: &mut Checks) {
     checks.vm.ok("echo local > /etc/kept && echo local > /var/kept");
     let identity = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
     let before = checks.vm.ok(identity);
-    checks.vm.reboot();
+    checks.reboot();
     checks.check("/etc, /var and the identity of the machine outlive a reboot", |vm| {
         assert_eq!(vm.ok("cat /etc/kept /var/kept"), "local\nlocal");
         assert_eq!(vm.ok(identity), before);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::checks::{first_boot, mounts, outlives_a_reboot};
+use crate::checks::{first_boot, mounts, off, outlives_a_reboot};
 use crate::harness::image::Variant;
 use crate::harness::{Checks, Image, Vm};
 use crate::support::skip::{scratch, skip};
@@ -44,6 +44,5 @@ fn direct_boot(name: &str, variant: Variant) {
     checks.check("a unit that was disabled stays so", |vm| {
         assert_eq!(vm.run("systemctl is-enabled fstrim.timer").output.trim(), "disabled");
     });
-    let vm = checks.done();
-    vm.power_off();
+    off(checks);
 }

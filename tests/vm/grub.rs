@@ -1,10 +1,10 @@
 //! Disks that GRUB boots, by UEFI and by BIOS.
 
-use crate::checks::{first_boot, mounts, outlives_a_reboot};
+use crate::checks::{disk, first_boot, mounts, off, outlives_a_reboot};
 use crate::harness::image::Variant;
 use crate::harness::machine::{Boot, Spec};
 use crate::harness::{Checks, Image, Vm};
-use crate::installed::{ARGUMENTS, install};
+use crate::installed::{ARGUMENTS, SLOW, install};
 use crate::support::skip::{scratch, skip};
 
 /// `$BOOT` is the directory `/boot` of the root file system.
@@ -16,9 +16,9 @@ fn uefi_grub() {
         vm.ok("test -d /sys/firmware/efi");
         assert!(vm.ok("cat /proc/cmdline").starts_with("BOOT_IMAGE="));
     });
-    booted_by_grub(&mut checks, "/sysroot/boot");
+    booted_by_grub(&mut checks, "/boot");
     outlives_a_reboot(&mut checks);
-    checks.done().power_off();
+    off(checks);
 }
 
 /// `$BOOT` is a file system of its own: the root file system is one that GRUB cannot be sure to read.
@@ -34,7 +34,7 @@ fn bios_grub() {
     });
     booted_by_grub(&mut checks, "/boot");
     outlives_a_reboot(&mut checks);
-    checks.done().power_off();
+    off(checks);
 }
 
 fn start(
@@ -55,6 +55,7 @@ fn start(
     let mut checks = Checks::after_login(Vm::start(&spec));
     mounts(&mut checks);
     first_boot(&mut checks);
+    disk(&mut checks);
     Some((checks, directory))
 }
 
@@ -70,6 +71,7 @@ fn booted_by_grub(checks: &mut Checks, boot: &str) {
         }
     });
     checks.check("the store came whole to the disk", |vm| {
-        vm.ok("reroot fsck");
+        let ran = vm.run_within(SLOW, "reroot fsck");
+        assert_eq!(ran.code, 0, "{ran:?}");
     });
 }

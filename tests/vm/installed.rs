@@ -2,24 +2,28 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::checks::{first_boot, mounts, outlives_a_reboot};
+use crate::checks::{disk, first_boot, mounts, off, outlives_a_reboot};
+use crate::harness::derived::Shared;
 use crate::harness::image::Variant;
 use crate::harness::machine::{Boot, Spec};
 use crate::harness::{Checks, Image, Vm};
+use crate::support::image::Layer;
 use crate::support::reroot::PROGRAM;
 use crate::support::skip::{say, scratch, skip};
 use crate::support::tools::{command, run};
 
 /// What upgrades of the installed machine follow.
 const FOLLOWED: &str = "docker://registry.example/team/os:stable";
+/// For a command that reads or links all of the system: without KVM and on a busy machine.
+pub const SLOW: Duration = Duration::from_secs(400);
 /// For the console, and for speed without KVM.
 pub const ARGUMENTS: [&str; 4] = ["console=ttyS0", "quiet", "mitigations=off", "panic=1"];
 
-/// Installs an image to a raw disk below `directory`.
+/// Installs an image to a raw disk below `directory`, and makes that larger.
 pub fn install(image: &Image, name: &str, directory: &Path, more: &[&str]) -> Spec {
     let started = Instant::now();
     let (disk, config) = (directory.join("disk.raw"), directory.join("config"));
@@ -29,6 +33,8 @@ pub fn install(image: &Image, name: &str, directory: &Path, more: &[&str]) -> Sp
     install.args(["--target-imgref", FOLLOWED, "--stateroot", "os", "--size", "3G"]);
     install.args(ARGUMENTS.iter().flat_map(|argument| ["--karg", argument])).args(more).arg(&disk);
     run(install.env("REROOT_CONFIG_ROOT", config));
+    let file = fs::File::options().write(true).open(&disk).unwrap();
+    file.set_len(file.metadata().unwrap().len() + (1 << 30)).unwrap();
     say(&format!("{name}: installed in {:.1} s", started.elapsed().as_secs_f64()));
     let boot = Boot::Uefi { variables: directory.join("variables") };
     Spec { name: name.into(), boot, disks: vec![disk], network: false }
@@ -42,44 +48,63 @@ fn two_deployments() {
         Err(reason) => return skip("vm::two_deployments", reason),
     };
     let directory = scratch();
-    let spec = install(&image, "two_deployments", directory.path(), &[]);
+    let spec = install(&image, "two_deployments", directory.path(), &["--filesystem", "xfs"]);
+    // The running system has the layers below: only what is new is copied into it.
+    let layer = Layer::new()
+        .file("usr/lib/second", "second\n")
+        .dir("usr/lib/reroot/kargs.d")
+        .file("usr/lib/reroot/kargs.d/50-second.toml", "kargs = [\"second\"]\n");
+    let second = image.with_layer(layer, directory.path(), Shared::LeftOut);
+
     let mut checks = Checks::after_login(Vm::start(&spec));
-    checks.vm.copy_in(image.layout(), "/var/tmp");
-    let layout = format!("oci:/var/tmp/{}:os", image.layout().file_name().unwrap().display());
+    mounts(&mut checks);
+    disk(&mut checks);
+    checks.vm.copy_in(second.layout(), "/var/tmp");
     checks.check("the running system takes a second deployment, and keeps /sysroot read-only", |vm| {
-        let report = vm.ok(&format!("reroot deploy --quiet --json --karg second {layout} 2>/dev/null"));
-        let report: Value = serde_json::from_str(&report).unwrap();
+        let started = Instant::now();
+        let deploy = "reroot switch --quiet --json oci:/var/tmp/derived:os";
+        let report = vm.run_within(SLOW, deploy);
+        assert_eq!(report.code, 0, "{report:?}");
+        // What would be waited for in vain otherwise.
+        let entry = vm.ok("cat /boot/loader/entries/reroot-0000000002.conf");
+        assert!(["root=UUID=", " second ", " console=ttyS0 "].iter().all(|a| entry.contains(a)), "{entry}");
+        say(&format!("two_deployments: deployed in {:.1} s", started.elapsed().as_secs_f64()));
+        let report: Value = serde_json::from_str(&report.output).unwrap();
         assert_eq!((&report["id"], &report["stateroot"]), (&2.into(), &"os".into()));
         assert_ne!(vm.run("touch /sysroot/written").code, 0);
-        vm.ok("reroot fsck && sync -f /boot");
     });
     checks.check("the menu has both, the new one first", |vm| {
         assert_eq!(menu(vm), ["reroot-0000000002.conf", "reroot-0000000001.conf"]);
     });
-    checks.vm.reboot();
-    checks.check("the new deployment boots", |vm| assert_eq!(booted(vm), 2));
+    checks.reboot();
+    checks.check("the new deployment boots", |vm| {
+        assert_eq!(booted(vm), 2);
+        assert!(vm.ok("cat /proc/cmdline").split(' ').any(|argument| argument == "second"));
+        assert_eq!(vm.ok("cat /usr/lib/second"), "second");
+    });
     checks.vm.ok("bootctl set-oneshot reroot-0000000001.conf");
-    checks.vm.reboot();
+    checks.reboot();
     checks.check("the old one boots by its entry", |vm| {
         assert_eq!(booted(vm), 1);
         assert!(!vm.ok("cat /proc/cmdline").contains("second"));
+        assert_ne!(vm.run("ls /usr/lib/second").code, 0);
     });
     checks.check("a rollback is a new entry for the older deployment", |vm| {
-        vm.ok("reroot rollback && sync -f /boot");
+        let ran = vm.run_within(SLOW, "reroot rollback");
+        assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(menu(vm), ["reroot-0000000003.conf", "reroot-0000000002.conf"]);
-        assert!(
-            vm.ok("cat /boot/loader/entries/reroot-0000000003.conf")
-                .contains("reroot=/reroot/deploy/os/deploy/1")
-        );
+        let entry = vm.ok("cat /boot/loader/entries/reroot-0000000003.conf");
+        assert!(entry.contains("reroot=/reroot/deploy/os/deploy/1"), "{entry}");
     });
-    let vm = checks.done();
-    vm.power_off();
+    off(checks);
 }
 
 /// The entries of ours in the order of systemd-boot's menu.
 fn menu(vm: &mut Vm) -> Vec<String> {
     let menu: Value = serde_json::from_str(&vm.ok("bootctl list --no-pager --json=short")).unwrap();
-    let ids = menu.as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned());
+    // Without those that the loader has reported at the start and that are gone since.
+    let there = menu.as_array().unwrap().iter().filter(|entry| entry["type"] == "type1");
+    let ids = there.map(|entry| entry["id"].as_str().unwrap().to_owned());
     ids.filter(|id| id.starts_with("reroot-")).collect()
 }
 
@@ -99,6 +124,7 @@ fn uefi_systemd_boot() {
     let mut checks = Checks::after_login(Vm::start(&spec));
     mounts(&mut checks);
     first_boot(&mut checks);
+    disk(&mut checks);
     checks.check("the firmware started systemd-boot, and that our entry", |vm| {
         let menu = vm.ok("bootctl list --no-pager --json=short");
         let menu: Value = serde_json::from_str(&menu).unwrap();
@@ -124,9 +150,9 @@ fn uefi_systemd_boot() {
         assert_eq!(status["problems"], serde_json::json!([]));
     });
     checks.check("the store came whole to the disk", |vm| {
-        vm.ok("reroot fsck");
+        let ran = vm.run_within(SLOW, "reroot fsck");
+        assert_eq!(ran.code, 0, "{ran:?}");
     });
     outlives_a_reboot(&mut checks);
-    let vm = checks.done();
-    vm.power_off();
+    off(checks);
 }

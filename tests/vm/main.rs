@@ -11,5 +11,7 @@ mod direct;
 mod grub;
 mod harness;
 mod installed;
+mod missing;
 #[path = "../it/support/mod.rs"]
 mod support;
+mod transient;

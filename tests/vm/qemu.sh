@@ -1,11 +1,16 @@
 #!/bin/bash
 # A virtual machine without KVM, with the settings that proved fast and correct. The tests and `make vm` start it.
 #
-#   tests/vm/qemu.sh --kernel FILE --initrd FILE --append ARGUMENTS [--disk FILE]… [-- QEMU'S OWN ARGUMENTS]
-#   tests/vm/qemu.sh --uefi VARIABLES | --bios                      [--disk FILE]… [-- QEMU'S OWN ARGUMENTS]
+#   tests/vm/qemu.sh --kernel FILE --initrd FILE --append ARGUMENTS [OPTION]… [-- QEMU'S OWN ARGUMENTS]
+#   tests/vm/qemu.sh --uefi VARIABLES | --bios                      [OPTION]… [-- QEMU'S OWN ARGUMENTS]
 #
-# VARIABLES is the file with the firmware's variables, made when it is missing. A disk is a raw image, or
-# NAME=FILE to find it in the machine as /dev/disk/by-id/virtio-NAME. The process becomes QEMU itself.
+#   --disk [NAME=]FILE  a raw image; with a name it is /dev/disk/by-id/virtio-NAME as well
+#   --network           a network of QEMU's own behind which 127.0.0.1 of this machine is 10.0.2.2
+#   --ssh PORT          that network, and this port of 127.0.0.1 leads to the machine's ssh
+#   --root-console      this terminal is the machine's serial console, with root logged in; Ctrl-A X switches it off
+#
+# VARIABLES is the file with the firmware's variables, made when it is missing. $MEMORY is in MiB. The process becomes
+# QEMU itself.
 set -euo pipefail
 
 # cx16=off: without it QEMU 7.2 leaves the trap flag set after some cmpxchg16b instructions, and the kernel panics
@@ -29,6 +34,7 @@ disk() {
     disks=$((disks + 1))
 }
 disks=0
+network=
 while [ $# -gt 0 ]; do
     case $1 in
     --kernel | --initrd | --append) machine+=("${1#-}" "$2") ;;
@@ -45,6 +51,20 @@ while [ $# -gt 0 ]; do
         shift
         continue
         ;;
+    --network)
+        network=user,id=network
+        shift
+        continue
+        ;;
+    --ssh) network=user,id=network,hostfwd=tcp:127.0.0.1:$2-:22 ;;
+    --root-console)
+        # A credential for systemd (systemd.system-credentials(7)): the image needs nothing for it, and no password.
+        login=$(printf '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --noreset --noclear - ${TERM}\n')
+        login=systemd.unit-dropin.serial-getty@ttyS0.service=$(base64 -w 0 <<< "$login")
+        machine+=(-serial mon:stdio -smbios "type=11,value=io.systemd.credential.binary:$login")
+        shift
+        continue
+        ;;
     --)
         shift
         break
@@ -56,4 +76,6 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
+# Without a ROM: nothing boots from the network.
+[ -z "$network" ] || machine+=(-netdev "$network" -device virtio-net-pci,netdev=network,romfile=)
 exec qemu-system-x86_64 "${machine[@]}" "$@"

@@ -10,9 +10,11 @@ check() {
     return 0
 }
 
-# The service needs systemd in the initramfs; there is no hook for an initramfs without it.
+# The service needs systemd in the initramfs; there is no hook for an initramfs without it. dracut-systemd has the
+# emergency shell that says what has failed, and that heeds rd.shell=0 and rd.emergency=reboot: systemd's own waits for
+# somebody for ever.
 depends() {
-    echo systemd-initrd
+    echo systemd-initrd dracut-systemd
 }
 
 # For a transient /etc or root. Not only the modules that the machine of the build has loaded.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use super::disk::Partition;
+use super::fat_dots;
 use super::slice::Slice;
 use crate::fsx::{self, Dir, FileType};
 use crate::ops::{Error, Result};
@@ -23,7 +24,8 @@ pub fn write(disk: &File, partition: &Partition, volume_id: u32, content: &Dir) 
         let slice = Slice::new(disk, partition.start, partition.length);
         let volume = fatfs::FileSystem::new(slice, fatfs::FsOptions::new())?;
         copy(content, &volume.root_dir())?;
-        volume.unmount()
+        volume.unmount()?;
+        fat_dots::put_right(&mut Slice::new(disk, partition.start, partition.length))
     };
     write().map_err(Error::io("writing the EFI system partition"))
 }

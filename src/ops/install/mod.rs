@@ -12,6 +12,7 @@
 mod bios;
 mod disk;
 mod esp;
+mod fat_dots;
 mod filesystem;
 mod provenance;
 mod slice;

@@ -2,10 +2,12 @@
 #![allow(dead_code)]
 
 pub mod boot;
+pub mod boot_menu;
 pub mod faulty_registry;
 pub mod image;
 pub mod memory_store;
 pub mod puller;
+pub mod raw_disk;
 pub mod raw_tar;
 pub mod registry;
 pub mod reroot;

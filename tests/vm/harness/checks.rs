@@ -33,6 +33,12 @@ impl Checks {
         }
     }
 
+    /// Reboots, when all was good so far: what is wrong may be why the machine would not come back.
+    pub fn reboot(&mut self) {
+        assert!(self.failed.is_empty(), "{}: {:#?}", self.vm.spec.name, self.failed);
+        self.vm.reboot();
+    }
+
     /// Gives the machine back when all checks were good.
     pub fn done(self) -> Vm {
         let Self { vm, started, count, failed } = self;

@@ -46,7 +46,16 @@ pub fn obstacle() -> Option<String> {
     if !Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd").exists() {
         return Some("not installed: ovmf".into());
     }
-    missing_for_root(&["qemu-system-x86_64", "mmdebstrap", "buildah", "strip", "setpriv", "mke2fs"])
+    missing_for_root(&[
+        "qemu-system-x86_64",
+        "mmdebstrap",
+        "buildah",
+        "strip",
+        "setpriv",
+        "mke2fs",
+        "sfdisk",
+        "mcopy",
+    ])
 }
 
 impl Image {
@@ -78,6 +87,11 @@ impl Image {
             started.elapsed().as_secs()
         ));
         Ok(Self { layout })
+    }
+
+    /// An image whose layout is made already.
+    pub(super) fn at(layout: PathBuf) -> Self {
+        Self { layout }
     }
 
     /// The OCI layout.

@@ -96,16 +96,17 @@ impl Vm {
         for disk in &spec.disks {
             qemu.arg("--disk").arg(disk);
         }
-        qemu.args(["--disk", &format!("{IN_TRANSIT}={IN_TRANSIT}"), "--"]);
+        qemu.args(["--disk", &format!("{IN_TRANSIT}={IN_TRANSIT}")]);
+        if spec.network {
+            qemu.arg("--network");
+        }
+        qemu.arg("--");
         qemu.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
         qemu.args(["-chardev", &format!("socket,id=channel,path={SOCKET},server=on,wait=off")]);
         qemu.args(["-device", "virtio-serial-pci", "-device", "virtconsole,chardev=channel"]);
         for (name, content) in credentials() {
             let content = STANDARD.encode(content);
             qemu.args(["-smbios", &format!("type=11,value=io.systemd.credential.binary:{name}={content}")]);
-        }
-        if spec.network {
-            qemu.args(["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="]);
         }
         let mut process = qemu
             .current_dir(directory.path())
@@ -149,15 +150,20 @@ impl Vm {
 
     /// Waits until the console has said the text, since the start or the last reboot.
     pub fn wait_for_console(&mut self, text: &str) {
+        self.wait_for_console_times(text, 1);
+    }
+
+    /// Waits until it has said the text so often: a machine that restarts by itself says it again.
+    pub fn wait_for_console_times(&mut self, text: &str, times: usize) {
         let end = Instant::now() + BOOT;
         while Instant::now() < end {
-            if self.console.text_since(self.since).contains(text) {
+            if self.console.text_since(self.since).matches(text).count() >= times {
                 return;
             }
             self.check_running();
             std::thread::sleep(Duration::from_millis(200));
         }
-        self.fail(&format!("the console does not say {text:?}"));
+        self.fail(&format!("the console does not say {text:?} ({times} times)"));
     }
 
     /// All that the console has said.

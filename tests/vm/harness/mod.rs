@@ -4,6 +4,7 @@
 pub mod channel;
 pub mod checks;
 pub mod console;
+pub mod derived;
 pub mod image;
 pub mod machine;
 

@@ -1,0 +1,226 @@
+//! Whether everything that a boot menu offers can be booted: every entry of ours is read anew after the Boot Loader
+//! Specification (UAPI.1, "Type #1"), its `reroot=` is followed to a deployment, and the kernel and initramfs that it
+//! names are compared with those of that deployment, byte by byte. Shares no code with what writes entries.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// An entry of ours, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootable {
+    pub file_name: String,
+    /// The number in its name.
+    pub order: u64,
+    pub stateroot: String,
+    /// Of the deployment that it boots.
+    pub id: u64,
+}
+
+/// Checks all entries of ours below `boot`, which is `$BOOT` of the physical root `root`, and GRUB's menu when there is
+/// one. Gives them in the order of the menu, the default first.
+pub fn check(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
+    let mut entries: Vec<Entry> = names(&boot.join("loader/entries"))
+        .into_iter()
+        .filter(|name| {
+            name.starts_with("reroot-") && name.ends_with(".conf") && name[7..].starts_with(is_digit)
+        })
+        .map(|name| Entry::read(&boot.join("loader/entries"), name, what))
+        .collect();
+    // UAPI.1, "Sorting": what has no attempts left is last; the sort key is the same; the machine's id; the version,
+    // higher first.
+    entries.sort_by_key(|entry| {
+        (entry.left == Some(0), entry.one("machine-id").map(str::to_owned), Reverse(entry.order))
+    });
+    let grub = boot.join("loader/grub.cfg");
+    if grub.exists() {
+        check_grub(&fs::read_to_string(grub).unwrap(), &entries, what);
+    }
+    entries.iter().map(|entry| entry.check(root, boot, what)).collect()
+}
+
+/// The same, and the menu is exactly what the records of the deployments say: each is there once, under its number.
+pub fn check_settled(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
+    let menu = check(root, boot, what);
+    let mut records = records(root);
+    records.sort_by_key(|(order, ..)| Reverse(*order));
+    let listed: Vec<_> = menu.iter().map(|e| (e.order, e.stateroot.clone(), e.id)).collect();
+    assert_eq!(listed, records, "{what}: the menu (left) and the deployments");
+    let used = menu.iter().map(|entry| {
+        let text = fs::read_to_string(boot.join("loader/entries").join(&entry.file_name)).unwrap();
+        let linux = text.lines().find_map(|line| line.strip_prefix("linux ")).unwrap().trim();
+        linux.split('/').nth_back(1).unwrap().to_owned()
+    });
+    let used: std::collections::BTreeSet<String> = used.collect();
+    let there: Vec<String> = names(&boot.join("reroot"));
+    assert_eq!(there, Vec::from_iter(used), "{what}: kernels on $BOOT (left) and those that entries name");
+    menu
+}
+
+/// Order, stateroot and number of all deployments.
+fn records(root: &Path) -> Vec<(u64, String, u64)> {
+    let mut records = Vec::new();
+    for stateroot in names(&root.join("reroot/deploy")) {
+        let deploy = root.join("reroot/deploy").join(&stateroot).join("deploy");
+        for name in names(&deploy).iter().filter(|name| !name.starts_with('.')) {
+            let Some(id) = name.strip_suffix(".json").and_then(|id| id.parse().ok()) else { continue };
+            records.push((record(&deploy, id)["order"].as_u64().unwrap(), stateroot.clone(), id));
+        }
+    }
+    records
+}
+
+fn record(deploy: &Path, id: u64) -> Value {
+    serde_json::from_slice(&fs::read(deploy.join(format!("{id}.json"))).unwrap()).unwrap()
+}
+
+/// Sorted; none when the directory is missing.
+fn names(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+/// An entry as it is written.
+struct Entry {
+    file_name: String,
+    order: u64,
+    /// Attempts that are left, when they are counted.
+    left: Option<u64>,
+    keys: BTreeMap<String, Vec<String>>,
+}
+
+impl Entry {
+    fn read(directory: &Path, file_name: String, what: &str) -> Self {
+        let text = fs::read_to_string(directory.join(&file_name)).unwrap();
+        assert!(text.ends_with('\n') && !text.contains('\0'), "{what}: {file_name} is not whole: {text:?}");
+        let mut keys = BTreeMap::<String, Vec<String>>::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (key, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            keys.entry(key.to_owned()).or_default().push(value.trim().to_owned());
+        }
+        let stem = file_name.strip_prefix("reroot-").and_then(|name| name.strip_suffix(".conf")).unwrap();
+        let (order, counters) = stem.split_once('+').map_or((stem, None), |(o, c)| (o, Some(c)));
+        assert!(order.len() == 10 && order.chars().all(is_digit), "{what}: {file_name}");
+        let left = counters.map(|text| text.split('-').next().unwrap().parse().unwrap());
+        Self { order: order.parse().unwrap(), left, file_name, keys }
+    }
+
+    fn one(&self, key: &str) -> Option<&str> {
+        let values = self.keys.get(key)?;
+        assert_eq!(values.len(), 1, "{}: {key}", self.file_name);
+        Some(&values[0])
+    }
+
+    fn options(&self) -> String {
+        self.keys.get("options").map(|lines| lines.join(" ")).unwrap_or_default()
+    }
+
+    fn check(&self, root: &Path, boot: &Path, what: &str) -> Bootable {
+        let shown = format!("{what}: {}", self.file_name);
+        let options = self.options();
+        let ours: Vec<&str> = options.split(' ').filter_map(|word| word.strip_prefix("reroot=")).collect();
+        let [path] = ours[..] else { panic!("{shown}: {options}") };
+        let parts: Vec<&str> = path.split('/').collect();
+        let ["", "reroot", "deploy", stateroot, "deploy", id] = parts[..] else { panic!("{shown}: {path}") };
+        let id: u64 = id.parse().unwrap();
+        let deploy = root.join("reroot/deploy").join(stateroot).join("deploy");
+        let deployment = deploy.join(id.to_string());
+        assert!(deployment.symlink_metadata().is_ok_and(|m| m.is_dir()), "{shown}: {path} does not exist");
+        assert!(deploy.join(format!("{id}.json")).exists(), "{shown}: deployment {id} has no record");
+
+        assert_eq!(self.one("version"), Some(self.order.to_string().as_str()), "{shown}");
+        assert_eq!(self.one("sort-key"), Some("reroot"), "{shown}");
+        let title = self.one("title").unwrap();
+        assert!(title.ends_with(&format!(" (reroot:{id})")), "{shown}: {title}");
+
+        let record = record(&deploy, id);
+        let modules = deployment.join("usr/lib/modules").join(record["kernel"].as_str().unwrap());
+        let (linux, initrd) = (self.one("linux").unwrap(), self.one("initrd").unwrap());
+        let mut digest = blake3::Hasher::new();
+        for (path, name) in [(linux, "vmlinuz"), (initrd, "initramfs.img")] {
+            let there = inside(boot, path);
+            let bytes = fs::read(&there).unwrap_or_else(|e| panic!("{shown}: {}: {e}", there.display()));
+            let same = bytes == fs::read(modules.join(name)).unwrap();
+            assert!(same, "{shown}: {path} is not {name} of deployment {id}");
+            digest.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+        }
+        let digest = &digest.finalize().to_hex()[..32];
+        assert_eq!(linux, format!("/reroot/{digest}/vmlinuz"), "{shown}");
+        assert_eq!(initrd, format!("/reroot/{digest}/initrd"), "{shown}");
+        Bootable { file_name: self.file_name.clone(), order: self.order, stateroot: stateroot.into(), id }
+    }
+}
+
+/// A path of an entry, from the root of the partition.
+fn inside(boot: &Path, path: &str) -> PathBuf {
+    boot.join(path.trim_start_matches('/'))
+}
+
+/// GRUB's menu has the same entries, in the same order, with the same kernels and arguments.
+fn check_grub(menu: &str, entries: &[Entry], what: &str) {
+    let mut found = Vec::new();
+    let mut default = None;
+    for line in menu.lines().map(words) {
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        match line[..] {
+            ["set", setting] if setting.starts_with("default=") => default = Some(setting[8..].to_owned()),
+            ["menuentry", title, .., "--id", id, "{"] => {
+                found.push((id.to_owned(), title.to_owned(), String::new(), String::new(), String::new()));
+            }
+            ["linux", kernel, ref arguments @ ..] => {
+                let entry = found.last_mut().expect("in an entry");
+                (entry.2, entry.4) = (kernel.to_owned(), arguments.join(" "));
+            }
+            ["initrd", initrd] => found.last_mut().expect("in an entry").3 = initrd.to_owned(),
+            _ => {}
+        }
+    }
+    found.retain(|(id, ..)| id.strip_prefix("reroot-").is_some_and(|rest| rest.starts_with(is_digit)));
+    let expected: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            let id = entry.file_name.split(['+', '.']).next().unwrap().to_owned();
+            let one = |key| entry.one(key).unwrap().to_owned();
+            // A path in the menu is one of the file system, in an entry one of $BOOT.
+            (id, one("title"), one("linux"), one("initrd"), entry.options().replace('"', ""))
+        })
+        .collect();
+    for entry in &mut found {
+        for path in [&mut entry.2, &mut entry.3] {
+            if let Some(rest) = path.strip_prefix("/boot/reroot/") {
+                *path = format!("/reroot/{rest}");
+            }
+        }
+    }
+    assert_eq!(found, expected, "{what}: GRUB's menu (left) and the entries");
+    assert_eq!(default, expected.first().map(|entry| entry.0.clone()), "{what}: the default");
+}
+
+/// A line of GRUB's script as words (GRUB's manual, "Quoting"): quotes and backslashes are taken away.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut characters = line.trim().chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => word.get_or_insert_default().extend(characters.next()),
+            (None, ' ' | '\t') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
