@@ -4,7 +4,7 @@ use crate::checks::{disk, first_boot, mounts, off, outlives_a_reboot};
 use crate::harness::image::Variant;
 use crate::harness::machine::{Boot, Spec};
 use crate::harness::{Checks, Image, Vm};
-use crate::installed::{ARGUMENTS, SLOW, install};
+use crate::installed::{ARGUMENTS, SLOW, booted, install};
 use crate::support::skip::{scratch, skip};
 
 /// `$BOOT` is the directory `/boot` of the root file system.
@@ -16,8 +16,25 @@ fn uefi_grub() {
         vm.ok("test -d /sys/firmware/efi");
         assert!(vm.ok("cat /proc/cmdline").starts_with("BOOT_IMAGE="));
     });
-    booted_by_grub(&mut checks, "/boot");
+    booted_by_grub(&mut checks);
     outlives_a_reboot(&mut checks);
+    checks.check("other kernel arguments are another deployment, first in the menu", |vm| {
+        let ran =
+            vm.run_within(SLOW, "reroot kargs --append second && grep -c ^menuentry /boot/loader/grub.cfg");
+        assert_eq!((ran.code, ran.output.lines().last()), (0, Some("2")), "{ran:?}");
+    });
+    checks.reboot();
+    checks.check("it boots", |vm| {
+        assert_eq!(booted(vm), 2);
+        assert!(vm.ok("cat /proc/cmdline").split_whitespace().any(|argument| argument == "second"));
+        let ran = vm.run_within(SLOW, "reroot rollback");
+        assert_eq!(ran.code, 0, "{ran:?}");
+    });
+    checks.reboot();
+    checks.check("after a rollback the first one boots", |vm| {
+        assert_eq!(booted(vm), 1);
+        assert!(!vm.ok("cat /proc/cmdline").contains("second"));
+    });
     off(checks);
 }
 
@@ -32,7 +49,7 @@ fn bios_grub() {
         assert!(vm.ok("cat /proc/cmdline").starts_with("BOOT_IMAGE="));
         assert_eq!(vm.ok("findmnt -no FSTYPE /sysroot"), "xfs");
     });
-    booted_by_grub(&mut checks, "/boot");
+    booted_by_grub(&mut checks);
     outlives_a_reboot(&mut checks);
     off(checks);
 }
@@ -54,16 +71,17 @@ fn start(
     let spec = change(install(&image, name, directory.path(), &options));
     let mut checks = Checks::after_login(Vm::start(&spec));
     mounts(&mut checks);
+    disk(&mut checks);
     first_boot(&mut checks);
     disk(&mut checks);
     Some((checks, directory))
 }
 
-fn booted_by_grub(checks: &mut Checks, boot: &str) {
+fn booted_by_grub(checks: &mut Checks) {
     checks.check("the kernel on $BOOT is the deployment's, and the menu is as it was written", |vm| {
-        vm.ok(&format!("cmp {boot}/reroot/*/vmlinuz /usr/lib/modules/*/vmlinuz"));
-        vm.ok(&format!("cmp {boot}/reroot/*/initrd /usr/lib/modules/*/initramfs.img"));
-        let menu = vm.ok(&format!("cat {boot}/loader/grub.cfg"));
+        vm.ok("cmp /boot/reroot/*/vmlinuz /usr/lib/modules/*/vmlinuz");
+        vm.ok("cmp /boot/reroot/*/initrd /usr/lib/modules/*/initramfs.img");
+        let menu = vm.ok("cat /boot/loader/grub.cfg");
         assert_eq!(menu.matches("menuentry").count(), 1, "{menu}");
         let arguments = vm.ok("cat /proc/cmdline");
         for argument in ARGUMENTS {

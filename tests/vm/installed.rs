@@ -108,7 +108,7 @@ fn menu(vm: &mut Vm) -> Vec<String> {
     ids.filter(|id| id.starts_with("reroot-")).collect()
 }
 
-fn booted(vm: &mut Vm) -> u64 {
+pub fn booted(vm: &mut Vm) -> u64 {
     let booted: Value = serde_json::from_str(&vm.ok("cat /run/reroot/booted.json")).unwrap();
     booted["id"].as_u64().unwrap()
 }
