@@ -26,6 +26,7 @@ use rustix::mount::{
 use super::choose::Target;
 use super::observe::Found;
 use super::settings::{Etc, Root, Settings};
+use super::var::Var;
 use super::{Error, Result};
 use crate::fsx::{self, Dir};
 
@@ -41,6 +42,7 @@ const RAM: &str = "ram";
 pub struct Job<'a> {
     pub target: &'a Target,
     pub settings: Settings,
+    pub var: Var,
     /// Where the physical root is mounted, and the new one will be.
     pub sysroot: &'a Path,
     /// The physical root.
@@ -98,13 +100,17 @@ impl Job<'_> {
             Etc::Own => bind(format!("{target}/etc"))?,
             Etc::Transient => overlay("etc", format!("{target}/usr/etc"))?,
         };
-        let var = bind(format!("{}/var", target.stateroot_path()))?;
+        let var = match self.var {
+            Var::Stateroot => Some(bind(target.var_path())?),
+            Var::Separate => None,
+        };
 
         let inside = |name: &str| {
             fsx::open_subdir(&root, name).map_err(Error::io(format!("opening {name} in the new root")))
         };
         attach(&root, place).map_err(Error::io("mounting the new root"))?;
-        for (name, mount) in [("etc", &etc), ("var", &var)] {
+        for (name, mount) in [("etc", Some(&etc)), ("var", var.as_ref())] {
+            let Some(mount) = mount else { continue };
             let place = inside(name)?;
             let mounted = attach(mount, &place).and_then(|()| set_access(mount, Access::ReadWrite));
             mounted.map_err(Error::io(format!("mounting {name} in the new root")))?;

@@ -145,7 +145,8 @@ fn a_subvolume_of_btrfs_is_named_to_the_kernel() {
         let entry = read(root.join("boot/loader/entries/reroot-0000000001.conf"));
         assert!(entry.contains(" rootflags=\"subvol=/@ root\" rw "), "{entry}");
     }
-    let _bind = Mounted::new(device, root.clone(), "btrfs", "subvol=directory");
+    rustix::mount::mount_bind(top.point.join("directory"), &root).unwrap();
+    let _bind = Mounted { point: root.clone(), _device: None };
     let ran = install(&place, &root, &["--image", &reference, "--bootloader", "none"]);
     assert!(ran.stderr.contains("is a directory and not a subvolume"), "{}", ran.stderr);
 }

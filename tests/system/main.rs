@@ -9,6 +9,7 @@ mod install;
 mod install_configuration;
 mod install_filesystem;
 mod install_interrupted;
+mod install_var;
 mod real_image;
 #[path = "../it/support/mod.rs"]
 mod support;

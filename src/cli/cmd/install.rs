@@ -93,6 +93,9 @@ struct ToDisk {
     /// Install over what is on the disk, which is lost
     #[arg(long)]
     wipe: bool,
+    /// Put /var on a partition of its own, of this size; needs systemd 254 in the image
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    var_size: Option<u64>,
     /// The root file system: ext4, xfs or btrfs [default: what the image says, or ext4]
     #[arg(long, value_name = "NAME")]
     filesystem: Option<Filesystem>,
@@ -101,8 +104,8 @@ struct ToDisk {
 /// Install an image to a root file system that is mounted
 ///
 /// For disks that are partitioned by hand: mount the root file system at ROOT, and the boot partition
-/// below it at ROOT/boot, ROOT/efi or ROOT/boot/efi. The file system must be empty. How the kernel finds
-/// both is read from them. The boot entry is written last.
+/// below it at ROOT/boot, ROOT/efi or ROOT/boot/efi. The root file system must be empty. How the
+/// kernel finds both is read from them. The boot entry is written last.
 ///
 /// Example:
 ///   mount /dev/vg/root /mnt && mount --mkdir /dev/nvme0n1p1 /mnt/boot
@@ -201,6 +204,7 @@ fn to_disk(args: &ToDisk, context: &Context<'_>, output: Output) -> Result<Code>
     let options = InstallOptions {
         filesystem: args.filesystem,
         size: args.size,
+        var_size: args.var_size,
         wipe: if args.wipe { Wipe::Allow } else { Wipe::Refuse },
         ..args.common.options()
     };

@@ -12,9 +12,11 @@ use crate::fsx::{self, Dir};
 use crate::ops::deploy::{Request, make_deployment};
 use crate::ops::fetch::{Resolved, absolute, resolve};
 use crate::ops::initramfs::Check;
+use crate::ops::var::populate_separate;
 use crate::ops::{Context, Error, InitOptions, Result, ResultExt, Run, files, init};
 use crate::progress::Event;
-use crate::sysroot::{Deployment, KernelArgument, Sysroot};
+use crate::repo::Tree;
+use crate::sysroot::{Deployment, KernelArgument, SeparateVar, Sysroot};
 
 /// An image that is going to be installed, and everything that was decided about it. Nothing is written yet.
 pub struct Job<'a> {
@@ -46,24 +48,29 @@ impl<'a> Job<'a> {
     }
 
     /// Makes the sysroot and its first deployment in an empty file system at `path`, which is open as `root`.
-    /// `arguments` say where the root file system is. Not all of it is durable when it returns.
+    /// `arguments` say where the root file system is; `var` is the file system of `/var` when it has one. Not all of it is durable when it returns.
     pub fn fill(
         &self,
         root: &Dir,
         path: &Path,
         arguments: Vec<KernelArgument>,
+        var: Option<(&Dir, SeparateVar)>,
     ) -> Result<(Sysroot, Deployment)> {
         let Self { options, context, resolved, choices, .. } = self;
         for directory in ["boot", "reroot"] {
             fsx::ensure_dir(root, directory, 0o700).map_err(Error::io(format!("making /{directory}")))?;
         }
-        init(path, &InitOptions { stateroot: choices.stateroot.clone(), run: Run::Real }, context)?;
+        let stateroot = choices.stateroot.clone().unwrap_or_default();
+        init(path, &InitOptions { stateroot: Some(stateroot.clone()), run: Run::Real }, context)?;
         let sysroot = Sysroot::open(path, context.env)?;
+        if let Some((_, separate)) = &var {
+            separate.write(&sysroot.lock(context.wait)?.ensure_stateroot(&stateroot)?)?;
+        }
         let kernel_arguments =
             arguments.into_iter().chain(choices.kernel_arguments.iter().cloned()).collect();
         let follow = options.target_image.as_ref().map(absolute).transpose()?;
         let request = Request {
-            stateroot: choices.stateroot.clone(),
+            stateroot: Some(stateroot),
             kernel_arguments,
             follow,
             initramfs: Check::Always(options.initramfs),
@@ -75,19 +82,30 @@ impl<'a> Job<'a> {
             .into_iter()
             .find(|d| d.record.id == deployed.id)
             .ok_or_else(|| Error::bug("the new deployment is not there"))?;
-        self.check_preview(&sysroot, &deployment)?;
+        let tree = sysroot.repo().read_tree(&deployment.record.tree)?;
+        self.check_preview(&sysroot, &tree)?;
+        let var = match var {
+            Some((var, _)) => {
+                populate_separate(sysroot.repo(), var, &tree, context.config.reserve)?;
+                Some(var.try_clone())
+            }
+            None => None,
+        };
         if let Some(keys) = &options.root_ssh_authorized_keys {
-            authorize(&sysroot, &deployment, keys)?;
+            let own = || {
+                let stateroot = fsx::open_subdir(sysroot.deploy(), deployment.record.stateroot.as_str())?;
+                fsx::open_subdir(&stateroot, "var")
+            };
+            authorize(&var.unwrap_or_else(own).map_err(Error::io("opening /var"))?, keys)?;
         }
         self.provenance(&deployment).write(&sysroot)?;
         Ok((sysroot, deployment))
     }
 
     /// What was decided rests on the image as it was read before it was stored. Now it is stored, and checked.
-    fn check_preview(&self, sysroot: &Sysroot, deployment: &Deployment) -> Result<()> {
-        let tree = sysroot.repo().read_tree(&deployment.record.tree)?;
+    fn check_preview(&self, sysroot: &Sysroot, tree: &Tree) -> Result<()> {
         let read = |entry: &_| files::read(sysroot.repo(), entry, super::configuration::LARGEST_FILE);
-        match Configuration::of_tree(&tree, self.architecture(), read)? == self.files {
+        match Configuration::of_tree(tree, self.architecture(), read)? == self.files {
             true => Ok(()),
             false => Err(Error::incompatible(format!(
                 "{} changed while it was installed; install it again",
@@ -122,7 +140,7 @@ pub fn argument(text: &str) -> Result<KernelArgument> {
 }
 
 /// Lets the holders of keys log in as root: root's home is `/var/roothome` in an image-based system.
-fn authorize(sysroot: &Sysroot, deployment: &Deployment, keys: &Path) -> Result<()> {
+fn authorize(var: &Dir, keys: &Path) -> Result<()> {
     let shown = keys.display();
     let read = || {
         let mut text = Vec::new();
@@ -131,8 +149,7 @@ fn authorize(sysroot: &Sysroot, deployment: &Deployment, keys: &Path) -> Result<
     };
     let text = read().map_err(Error::io(format!("reading {shown}")))?;
     let write = || {
-        let stateroot = fsx::open_subdir(sysroot.deploy(), deployment.record.stateroot.as_str())?;
-        let home = fsx::ensure_dir(&fsx::open_subdir(&stateroot, "var")?, ROOT_HOME, 0o700)?;
+        let home = fsx::ensure_dir(var, ROOT_HOME, 0o700)?;
         fsx::write_atomic(&fsx::ensure_dir(&home, ".ssh", 0o700)?, "authorized_keys", &text, 0o600)
     };
     write().map_err(Error::io("writing root's authorized_keys")).context(|| format!("installing {shown}"))

@@ -8,6 +8,9 @@ const USABLE_PERCENT: u64 = 95;
 /// The boot loader and the entries beside the kernel.
 const LOADER_BYTES: u64 = 4 << 20;
 
+/// Less is no file system that anything can be written to (btrfs asks for 109 MiB).
+const SMALLEST_VAR: u64 = 128 << 20;
+
 /// Bytes that there are.
 #[derive(Debug, Clone, Copy)]
 pub struct Fits {
@@ -31,6 +34,16 @@ impl Fits {
         }
         check_boot(self.boot, kernel, "the boot partition")
     }
+}
+
+/// Refuses an image whose `/var` takes `needed` bytes when its partition has `length`.
+pub fn check_var(length: u64, needed: u64) -> Result<()> {
+    if (u128::from(needed) * 100 / u128::from(USABLE_PERCENT)) as u64 <= length && length >= SMALLEST_VAR {
+        return Ok(());
+    }
+    Err(no_space(format!(
+        "the partition of /var has {length} bytes; it needs at least {SMALLEST_VAR}, and the image's /var has {needed}"
+    )))
 }
 
 /// Refuses a kernel with its initramfs that does not fit into `available` bytes of what is named `place`.
@@ -68,6 +81,8 @@ mod tests {
             "the boot partition has room for 536870912 bytes; the kernel with its initramfs has 533725184, and the \
              boot loader needs 4194304"
         );
+        check_var(128 << 20, 100 << 20).unwrap();
+        assert!(check_var(128 << 20, 125 << 20).is_err() && check_var(64 << 20, 0).is_err());
         assert!(fits.check(u64::MAX / 2, u64::MAX).is_err());
     }
 }

@@ -47,7 +47,7 @@ use crate::fsx::{self, FilesystemSync, LoopDevice};
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::progress::Event;
-use crate::sysroot::{DeploymentId, KernelArgument};
+use crate::sysroot::{DeploymentId, KernelArgument, SeparateVar};
 use disk::{Partition, Role};
 use fill::{Job, argument, path_of};
 use fits::Fits;
@@ -81,6 +81,8 @@ pub struct InstallOptions {
     /// The size that a file becomes, in bytes; devices have their own.
     pub size: Option<u64>,
     pub wipe: Wipe,
+    /// Bytes of a partition of its own for `/var`.
+    pub var_size: Option<u64>,
     /// A file of public keys that may log in as root.
     pub root_ssh_authorized_keys: Option<PathBuf>,
 }
@@ -100,6 +102,7 @@ impl InstallOptions {
             initramfs: super::ForeignInitramfs::default(),
             size: None,
             wipe: Wipe::Refuse,
+            var_size: None,
             root_ssh_authorized_keys: None,
         }
     }
@@ -134,7 +137,7 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
     choices::check_block(&job.files)?;
     let architecture = Architecture::of_image(job.architecture())?;
     let bios = find_bios(job.choices.bootloader, architecture, context)?;
-    let partitions = disk::lay_out(target.size, &wanted_partitions(&job.choices, bios.is_some()))?;
+    let partitions = disk::lay_out(target.size, &wanted_partitions(options, &job.choices, bios.is_some()))?;
     let find = |role| partitions.iter().find(|p| p.role == role);
     let made = |role| find(role).expect("it was laid out");
     check_fits(&job, &target, &partitions)?;
@@ -150,8 +153,22 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
     };
     let (root, device) = make(job.choices.filesystem, made(Role::Root), "root", root_uuid)?;
 
+    let var = match find(Role::Var) {
+        Some(partition) => {
+            let uuid = Uuid::new_v4();
+            let (dir, device) = make(job.choices.filesystem, partition, "var", uuid)?;
+            let separate = SeparateVar::new(&format!("UUID={uuid}"), job.choices.filesystem.name());
+            Some((dir, separate, device))
+        }
+        None => None,
+    };
     let arguments = vec![argument(&format!("root=UUID={root_uuid}"))?, argument("rw")?];
-    let (sysroot, deployment) = job.fill(&root, &path_of(&root), arguments)?;
+    let (sysroot, deployment) = job.fill(
+        &root,
+        &path_of(&root),
+        arguments,
+        var.as_ref().map(|(dir, separate, _)| (dir, separate.clone())),
+    )?;
     crashpoint!("install.filled").map_err(Error::io("installing"))?;
     // Taking the lock sweeps what has such a name.
     let locked = sysroot.lock(context.wait)?;
@@ -190,11 +207,11 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
     crashpoint!("install.boot-written").map_err(Error::io("installing"))?;
     drop((esp, locked));
     fsx::remove_tree(sysroot.reroot(), ESP_SCRATCH).map_err(Error::io("removing /reroot/.tmp-esp"))?;
-    for file_system in [&root, &boot] {
+    for file_system in [Some(&root), Some(&boot), var.as_ref().map(|(dir, ..)| dir)].into_iter().flatten() {
         let written = FilesystemSync::begin(file_system).and_then(|s| s.sync());
         written.map_err(Error::io("syncing the new file systems"))?;
     }
-    drop((boot, boot_device, sysroot, root, device));
+    drop((boot, boot_device, sysroot, root, device, var));
     target.file.sync_all().map_err(Error::io(format!("syncing {}", path.display())))?;
 
     crashpoint!("install.synced").map_err(Error::io("installing"))?;
@@ -240,7 +257,7 @@ fn find_bios(
 }
 
 /// The partitions beside that of the root file system, with their lengths in bytes.
-fn wanted_partitions(choices: &Choices, bios: bool) -> Vec<(Role, u64)> {
+fn wanted_partitions(options: &InstallOptions, choices: &Choices, bios: bool) -> Vec<(Role, u64)> {
     let is_grub = choices.bootloader == Bootloader::Grub;
     let mut wanted = Vec::new();
     if bios {
@@ -250,6 +267,7 @@ fn wanted_partitions(choices: &Choices, bios: bool) -> Vec<(Role, u64)> {
     if is_grub && !choices.filesystem.readable_by_grub() {
         wanted.push((Role::XbootLdr, BOOT_BYTES));
     }
+    wanted.extend(options.var_size.map(|length| (Role::Var, length)));
     wanted
 }
 
@@ -262,6 +280,9 @@ fn check_fits(job: &Job<'_>, target: &Target, partitions: &[Partition]) -> Resul
         Bootloader::Grub => length(Role::XbootLdr).unwrap_or(root),
         _ => length(Role::Esp).unwrap_or(0),
     };
+    if let Some(length) = length(Role::Var) {
+        fits::check_var(length, job.preview.var_bytes)?;
+    }
     let fits = Fits { disk: target.size, root, boot };
     fits.check(job.preview.root_bytes, job.preview.kernel_bytes()?)
 }

@@ -90,7 +90,7 @@ pub fn to_filesystem(
     if replace == Replace::Wipe {
         prepared.wipe()?;
     }
-    let (sysroot, deployment) = job.fill(&prepared.dir, &prepared.path, arguments)?;
+    let (sysroot, deployment) = job.fill(&prepared.dir, &prepared.path, arguments, None)?;
     let synced = FilesystemSync::begin(&prepared.dir).and_then(|s| s.sync());
     synced.map_err(Error::io(format!("syncing {}", prepared.path.display())))?;
     crashpoint!("install.filled").map_err(Error::io("installing"))?;
