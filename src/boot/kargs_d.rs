@@ -88,8 +88,13 @@ pub fn parse(bytes: &[u8], path: &str, architecture: &str) -> Result<Vec<String>
         values.extend(split(text.get_ref()).map_err(error)?);
     }
     let Some(matches) = parsed.match_architectures else { return Ok(values) };
-    let is_meant = matches.iter().any(|name| rust_name(name) == rust_name(architecture));
+    let is_meant = matches.iter().any(|name| same_architecture(name, architecture));
     Ok(if is_meant { values } else { Vec::new() })
+}
+
+/// True when both name one architecture, as Rust does or as OCI does.
+pub fn same_architecture(a: &str, b: &str) -> bool {
+    rust_name(a) == rust_name(b)
 }
 
 /// Rust's name of an architecture; one that is not known here is its own.

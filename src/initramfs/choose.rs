@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::settings::{Etc, Settings};
+use super::var::Var;
 use super::{Error, Result};
 use crate::boot::cmdline::KernelArgs;
 use crate::names::{StaterootName, printable};
@@ -30,6 +31,13 @@ impl Target {
     /// The stateroot's directory from the physical root.
     pub fn stateroot_path(&self) -> String {
         format!("/reroot/deploy/{}", self.stateroot)
+    }
+}
+
+impl Target {
+    /// The stateroot's `/var` from the physical root.
+    pub fn var_path(&self) -> String {
+        format!("{}/var", self.stateroot_path())
     }
 }
 
@@ -117,7 +125,7 @@ pub fn requirements(target: &Target, settings: &Settings) -> Vec<Requirement> {
         directory(target.to_string(), NO_DEPLOYMENT),
         // It is written last and removed first: it makes the deployment exist.
         Requirement { path: format!("{target}.json"), kind: Kind::File, advice: NO_DEPLOYMENT },
-        directory(format!("{stateroot}/var"), NO_VAR),
+        directory(target.var_path(), NO_VAR),
         directory(format!("{target}/usr"), BAD_IMAGE),
         directory(format!("{target}/etc"), BAD_IMAGE),
         directory(format!("{target}/var"), NO_MOUNT_POINT),
@@ -130,8 +138,14 @@ pub fn requirements(target: &Target, settings: &Settings) -> Vec<Requirement> {
 }
 
 /// Says what is wrong first, when `target` cannot be booted.
-pub fn check(target: &Target, settings: &Settings, observed: &Observed) -> Result<()> {
+///
+/// The stateroot's `/var` need not be there when the running system mounts another one.
+pub fn check(target: &Target, settings: &Settings, var: Var, observed: &Observed) -> Result<()> {
+    let optional = (var == Var::Separate).then(|| target.var_path());
     for Requirement { path, kind, advice } in requirements(target, settings) {
+        if Some(&path) == optional.as_ref() {
+            continue;
+        }
         let problem = match observed.get(&path).copied().unwrap_or(Kind::Missing) {
             found if found == kind => continue,
             Kind::Missing => "does not exist",
@@ -223,8 +237,8 @@ mod tests {
         let target: Target = "/reroot/deploy/os/deploy/3".parse().unwrap();
         let own = Settings::default();
         let transient = Settings { etc: Etc::Transient, ..own };
-        check(&target, &own, &sound(&target)).unwrap();
-        check(&target, &transient, &sound(&target)).unwrap();
+        check(&target, &own, Var::Stateroot, &sound(&target)).unwrap();
+        check(&target, &transient, Var::Stateroot, &sound(&target)).unwrap();
         let without = |path: &str, kind| {
             let mut observed = sound(&target);
             observed.insert(path.into(), kind);
@@ -252,12 +266,15 @@ mod tests {
                 "/reroot/deploy/os/deploy/3/sysroot is not a directory",
             ),
         ] {
-            let error = check(&target, &own, &without(path, kind)).unwrap_err();
+            let error = check(&target, &own, Var::Stateroot, &without(path, kind)).unwrap_err();
             assert_eq!(error.to_string(), message);
         }
+        let no_var = without("/reroot/deploy/os/var", Kind::Missing);
+        assert!(check(&target, &own, Var::Stateroot, &no_var).is_err());
+        check(&target, &own, Var::Separate, &no_var).unwrap();
         let no_defaults = without("/reroot/deploy/os/deploy/3/usr/etc", Kind::Missing);
-        check(&target, &own, &no_defaults).unwrap();
-        assert!(check(&target, &transient, &no_defaults).is_err());
+        check(&target, &own, Var::Stateroot, &no_defaults).unwrap();
+        assert!(check(&target, &transient, Var::Stateroot, &no_defaults).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! before                         after
 //! /sysroot     physical root     /sysroot          the deployment, read-only (or an overlay in RAM)
 //!                                /sysroot/etc      its own /etc, writable (or an overlay in RAM over usr/etc)
-//!                                /sysroot/var      the stateroot's /var, writable
+//!                                /sysroot/var      the stateroot's /var, writable; nothing when systemd will mount one
 //!                                /sysroot/boot     the physical root's /boot, writable, when boot entries are in it
 //!                                /sysroot/sysroot  the physical root, read-only
 //!                                /run/reroot/booted.json
@@ -25,6 +25,7 @@ pub mod observe;
 mod recover;
 mod run;
 pub mod settings;
+pub mod var;
 
 pub use error::{Error, Failure, Result};
 pub use run::{Outcome, run};

@@ -28,6 +28,7 @@ use super::boot_dir::{self, BOOT};
 use super::choose::Target;
 use super::observe::Found;
 use super::settings::{Etc, Root, Settings};
+use super::var::Var;
 use super::{Error, Result};
 use crate::fsx::{self, Dir};
 
@@ -43,6 +44,7 @@ pub(super) const RAM: &str = "ram";
 pub struct Job<'a> {
     pub target: &'a Target,
     pub settings: Settings,
+    pub var: Var,
     /// Where the physical root is mounted, and the new one will be.
     pub sysroot: &'a Path,
     /// The physical root.
@@ -100,7 +102,10 @@ impl Job<'_> {
             Etc::Own => bind(format!("{target}/etc"))?,
             Etc::Transient => overlay("etc", format!("{target}/usr/etc"))?,
         };
-        let var = bind(format!("{}/var", target.stateroot_path()))?;
+        let var = match self.var {
+            Var::Stateroot => Some(bind(target.var_path())?),
+            Var::Separate => None,
+        };
         let boot = boot_dir::find(self.root, self.found.directory(&target.to_string())?)?;
         let boot = boot.map(|boot| self::bind(&boot).map_err(Error::io("mounting /boot a second time")));
         let boot = boot.transpose()?;
@@ -109,8 +114,8 @@ impl Job<'_> {
             fsx::open_subdir(&root, name).map_err(Error::io(format!("opening {name} in the new root")))
         };
         attach(&root, place).map_err(Error::io("mounting the new root"))?;
-        let boot = boot.as_ref().map(|boot| (BOOT, boot));
-        for (name, mount) in [("etc", &etc), ("var", &var)].into_iter().chain(boot) {
+        let mounts = [("etc", Some(&etc)), ("var", var.as_ref()), (BOOT, boot.as_ref())];
+        for (name, mount) in mounts.into_iter().filter_map(|(name, mount)| Some((name, mount?))) {
             let place = inside(name)?;
             let mounted = attach(mount, &place).and_then(|()| set_access(mount, Access::ReadWrite));
             mounted.map_err(Error::io(format!("mounting {name} in the new root")))?;

@@ -9,13 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::choose::{self, Target};
 use super::mounts::{Job, RUN};
+use super::observe::Found;
 use super::settings::{self, Etc, Root, Settings};
+use super::var::Var;
 use super::{Error, Failure, Result, observe, recover};
 use crate::boot::cmdline::KernelArgs;
 use crate::fsx::{self, Dir};
 
 const BOOTED: &str = "booted.json";
 const BOOTED_LIMIT: u64 = 64 << 10;
+const FSTAB: &str = "fstab";
+const FSTAB_LIMIT: u64 = 1 << 20;
 /// No kernel takes a longer command line.
 const CMDLINE_LIMIT: u64 = 64 << 10;
 
@@ -56,16 +60,23 @@ struct Booted {
 /// Mounts the deployment that the kernel's command line names at `sysroot`, where the physical root is mounted.
 /// `started` is when the program began.
 pub fn run(sysroot: &Path, started: Instant) -> Result<Outcome, Failure> {
-    let Some(target) = choose::target(&command_line()?)? else { return Ok(Outcome::NotAsked) };
+    let arguments = command_line()?;
+    let Some(target) = choose::target(&arguments)? else { return Ok(Outcome::NotAsked) };
     let mut root = None;
-    run_for(&target, sysroot, started, &mut root).map_err(|error| {
+    run_for(&target, &arguments, sysroot, started, &mut root).map_err(|error| {
         let deployments = root.as_ref().map_or_else(Vec::new, observe::deployments);
         Failure { error, target: Some(target), deployments }
     })
 }
 
 /// Leaves the physical root in `root` as soon as it is open, for a message.
-fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<Dir>) -> Result<Outcome> {
+fn run_for(
+    target: &Target,
+    arguments: &KernelArgs,
+    sysroot: &Path,
+    started: Instant,
+    root: &mut Option<Dir>,
+) -> Result<Outcome> {
     let run = run_directory()?;
     if let Some(path) = mounted_before(&run)? {
         return match path == target.to_string() {
@@ -81,11 +92,16 @@ fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<
     let root = root.insert(physical_root(sysroot)?);
     let settings = settings::load()?;
     let found = observe::observe(root, &choose::requirements(target, &settings))?;
-    choose::check(target, &settings, &found.observed)?;
+    let etc = match settings.etc {
+        Etc::Own => format!("{target}/etc"),
+        Etc::Transient => format!("{target}/usr/etc"),
+    };
+    let var = Var::of(arguments, &fstab(&found, &etc));
+    choose::check(target, &settings, var, &found.observed)?;
 
     let path = target.to_string();
     let stat = rustix::fs::fstat(found.directory(&path)?).map_err(Error::io(format!("looking at {path}")))?;
-    Job { target, settings, sysroot, root, found: &found, run: &run }.run()?;
+    Job { target, settings, var, sysroot, root, found: &found, run: &run }.run()?;
     if settings.root == Root::Transient {
         let device = if rustix::fs::major(stat.st_dev) == 0 { source(sysroot)? } else { Some(stat.st_dev) };
         device.map_or(Ok(()), name_root_device)?;
@@ -93,6 +109,12 @@ fn run_for(target: &Target, sysroot: &Path, started: Instant, root: &mut Option<
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     record(&run, target, &settings, (stat.st_dev, stat.st_ino), millis)?;
     Ok(Outcome::Mounted { target: target.clone(), millis })
+}
+
+/// The deployment's fstab(5). One that cannot be read stops no boot: systemd will say what is wrong with it.
+fn fstab(found: &Found, etc: &str) -> Vec<u8> {
+    let read = |etc| fsx::read_limited(etc, FSTAB, FSTAB_LIMIT).ok().flatten();
+    found.directory(etc).ok().and_then(read).unwrap_or_default()
 }
 
 fn command_line() -> Result<KernelArgs> {

@@ -176,6 +176,7 @@ impl LayerReader<'_> {
         let node = match kind {
             Kind::File { size: 0 } if stored == 0 => Node::Empty,
             Kind::File { size } => {
+                self.sink.announce(&path);
                 let mut content = input.content(stored);
                 let object = match sparse {
                     None => self.sink.store(&meta, mtime, size, &mut content),

@@ -1,17 +1,19 @@
 //! An image between its resolution and its pull: what is shown, checked and fetched is the same manifest.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::pull::{Bootable, PullOptions, PullPlan, Pulled, pull_resolved};
+use super::pull::{Bootable, PullOptions, PullPlan, Pulled, Reader, pull_resolved};
+use super::spool::Spool;
 use super::{Context, Error, Result, ResultExt};
 use crate::digest::Sha256;
 use crate::fsx::lock::SharedGuard;
 use crate::oci::platform::Platform;
 use crate::oci::source::{ImageSource, ResolvedImage};
 use crate::oci::{self, ImageReference};
-use crate::progress::Event;
+use crate::progress::{Event, Reporter};
 use crate::repo::Repo;
 
 /// An image whose tag was looked up; from here on everything is by digest.
@@ -74,6 +76,21 @@ pub(super) fn resolve(
 impl Resolved {
     pub fn digest(&self) -> &Sha256 {
         &self.image.manifest_digest
+    }
+
+    /// Reads one layer without storing it.
+    pub fn reader<'a>(&'a self, index: usize, reporter: &'a dyn Reporter) -> Reader<'a> {
+        Reader { source: &*self.source, layer: &self.image.layers[index], index, reporter }
+    }
+
+    /// Lets what is fetched over the network be read twice, see [`Spool`].
+    pub fn spooled(self, directory: &Path) -> Self {
+        match self.reference {
+            ImageReference::Registry(_) | ImageReference::ShortName(_) => {
+                Self { source: Box::new(Spool::new(self.source, directory)), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// What fetching it into `repo` would cost.

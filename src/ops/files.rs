@@ -30,6 +30,14 @@ pub(super) fn open(repo: &Repo, entry: &TreeEntry, limit: u64) -> Result<Option<
     }
 }
 
+/// The content of a regular file of at most `limit` bytes; `None` for everything else.
+pub(super) fn read(repo: &Repo, entry: &TreeEntry, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some(mut content) = open(repo, entry, limit)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    content.read_to_end(&mut bytes).map_err(Error::io(format!("reading /{} of the image", entry.path)))?;
+    Ok(Some(bytes))
+}
+
 /// The assignments of the image's os-release(5); empty when there is none.
 pub(super) fn os_release(repo: &Repo, tree: &Tree) -> Result<BTreeMap<String, String>> {
     const LIMIT: u64 = 64 << 10;

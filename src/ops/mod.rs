@@ -36,6 +36,7 @@ mod retention;
 mod rollback;
 mod select;
 mod space;
+mod spool;
 mod status;
 mod switch;
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! like a filled `/var`. Where `var` is a file system of its own nothing can be renamed over it: the copy is made
 //! inside, under a name that says whether it is complete, and its entries then move up one by one; a run that is
 //! interrupted there is finished by the next deployment.
+//!
+//! A `/var` that the running system mounts ([`SeparateVar`]) is filled by the installation and by nothing else.
 
 use std::io;
 
@@ -13,7 +15,7 @@ use crate::crashpoint;
 use crate::fsx::{self, Dir, FilesystemSync};
 use crate::names::ImagePath;
 use crate::repo::{CheckoutOptions, Files, Repo, Reserve, Tree};
-use crate::sysroot::{Stateroot, layout};
+use crate::sysroot::{SeparateVar, Stateroot, layout};
 
 /// Inside a `var` that is a mount point: the copy while it is made.
 const INCOMPLETE: &str = ".reroot-var.tmp";
@@ -30,10 +32,13 @@ pub(super) enum Var {
 
 /// Copies the image's `/var` into the stateroot's when that is missing or empty. Durable when it returns.
 pub(super) fn populate(repo: &Repo, stateroot: &Stateroot, image: &Tree, reserve: Reserve) -> Result<Var> {
+    if SeparateVar::read(stateroot)?.is_some() {
+        return Ok(Var::Kept);
+    }
     let shown = format!("{}/{}", layout::stateroot_path(&stateroot.name), layout::VAR);
     let var =
         fsx::subdir_optional(&stateroot.dir, layout::VAR).map_err(Error::io(format!("opening {shown}")))?;
-    let filler = Filler { repo, stateroot, image, reserve, shown: &shown };
+    let filler = Filler { repo, parent: &stateroot.dir, image, reserve, shown: &shown };
     match var {
         None => filler.fill_by_rename(),
         Some(var) if filler.is_mount(&var)? => filler.fill_inside(&var),
@@ -42,9 +47,15 @@ pub(super) fn populate(repo: &Repo, stateroot: &Stateroot, image: &Tree, reserve
     }
 }
 
+/// Copies the image's `/var` into a file system that becomes it. Durable when it returns.
+pub(super) fn populate_separate(repo: &Repo, var: &Dir, image: &Tree, reserve: Reserve) -> Result<Var> {
+    Filler { repo, parent: var, image, reserve, shown: "/var" }.fill_inside(var)
+}
+
 struct Filler<'a> {
     repo: &'a Repo,
-    stateroot: &'a Stateroot,
+    /// What holds `var`.
+    parent: &'a Dir,
     image: &'a Tree,
     reserve: Reserve,
     shown: &'a str,
@@ -52,7 +63,7 @@ struct Filler<'a> {
 
 impl Filler<'_> {
     fn fill_by_rename(&self) -> Result<Var> {
-        let dir = &self.stateroot.dir;
+        let dir = self.parent;
         self.copy(dir, layout::VAR_SCRATCH)?;
         crashpoint!("var.synced").map_err(self.error("filling"))?;
         match fsx::rename(dir, layout::VAR_SCRATCH, dir, layout::VAR) {
@@ -124,7 +135,7 @@ impl Filler<'_> {
 
     fn is_mount(&self, var: &Dir) -> Result<bool> {
         let device = |dir: &Dir| rustix::fs::fstat(dir).map(|s| s.st_dev);
-        let differs = device(var).and_then(|a| Ok(a != device(&self.stateroot.dir)?));
+        let differs = device(var).and_then(|a| Ok(a != device(self.parent)?));
         differs.map_err(|e| self.error("looking at")(e.into()))
     }
 
@@ -187,7 +198,7 @@ mod tests {
         let image = image();
         let filler = Filler {
             repo: sysroot.repo(),
-            stateroot: &stateroot,
+            parent: &stateroot.dir,
             image: &image,
             reserve: Reserve { percent: 0 },
             shown: "var",

@@ -27,6 +27,7 @@ mod locked;
 mod observe;
 mod origin;
 mod record;
+mod separate_var;
 mod slots;
 mod stateroot;
 #[cfg(test)]
@@ -42,5 +43,6 @@ pub use origin::{KernelArgument, Origin, line_of};
 pub use record::{
     BootFacts, BroughtArgument, DeployedImage, DeploymentRecord, RunRecord, parse_state, print_state,
 };
+pub use separate_var::SeparateVar;
 pub use slots::{Slot, Slots};
 pub use stateroot::Stateroot;

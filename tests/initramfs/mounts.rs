@@ -195,3 +195,30 @@ fn what_a_killed_run_has_left_is_taken_back() {
         assert_eq!(booted.run, ["booted.json"], "after {done} steps");
     }
 }
+
+#[test]
+fn a_var_that_the_running_system_mounts_is_left_to_it() {
+    let test = "a_var_that_the_running_system_mounts_is_left_to_it";
+    let told = "reroot=/reroot/deploy/os/deploy/3 systemd.mount-extra=UUID=1:/var:ext4\n";
+    let fstab = "echo 'UUID=1 /var ext4' > $D/etc/fstab";
+    let transient =
+        "echo etc.transient=true > etc/reroot/prepare-root.toml; echo 'UUID=1 /var ext4' > $D/usr/etc/fstab";
+    for machine in [
+        Machine::new().cmdline(told),
+        Machine::new().cmdline(told).prepare("rm -r sysroot/reroot/deploy/os/var"),
+        Machine::new().prepare(fstab),
+        Machine::new().prepare(transient),
+    ] {
+        let Some(booted) = machine.boot(test, "ls -A sysroot/var; mount -t tmpfs var sysroot/var") else {
+            return;
+        };
+        let booted = booted.ok();
+        assert!(!booted.places().contains(&"/sysroot/var"), "{:#?}", booted.mounts);
+        assert_eq!(booted.after, "");
+    }
+    // A link, or a file for another place, says nothing.
+    for prepare in ["ln -s /reroot/fstab $D/etc/fstab", "echo 'UUID=1 /var/log ext4' > $D/etc/fstab"] {
+        let Some(booted) = Machine::new().prepare(prepare).boot(test, "cat sysroot/var/data") else { return };
+        assert_eq!(booted.ok().after, "data\n", "{prepare}");
+    }
+}

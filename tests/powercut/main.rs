@@ -25,6 +25,7 @@ mod filesystem;
 #[allow(dead_code, reason = "another test's helper: not everything is used here")]
 mod image;
 mod images;
+mod install;
 mod loader;
 mod log;
 mod record;

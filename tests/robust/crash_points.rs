@@ -10,10 +10,18 @@ use crate::support::skip::say;
 use crate::world::Ran;
 
 /// Crash points that no command reaches here, and why.
-const ELSEWHERE: [(&str, &str); 2] = [
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("install.wiped", INSTALL),
+    ("install.filled", INSTALL),
+    ("install.boot-written", INSTALL),
+    ("install.loader-written", INSTALL),
+    ("install.synced", INSTALL),
+    ("install.table-written", INSTALL),
     ("var.complete", "needs a /var that is a mount point; tested in src/ops/var.rs"),
     ("var.moved", "needs a /var that is a mount point; tested in src/ops/var.rs"),
 ];
+
+const INSTALL: &str = "needs root and loop devices; tested in tests/system/install_interrupted.rs";
 
 /// The names in `crashpoint!("…")` below src/.
 fn names() -> BTreeSet<String> {

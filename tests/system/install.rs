@@ -10,7 +10,7 @@ use reroot::fsx::{self, LoopDevice};
 use serde_json::Value;
 
 use crate::support::boot_menu;
-use crate::support::image::{Image, Layout, bootable, bootable_layer};
+use crate::support::image::{Image, Layer, Layout, bootable, bootable_layer};
 use crate::support::raw_disk::RawDisk;
 use crate::support::reroot::{Ran, Reroot};
 use crate::support::skip::{scratch, skip};
@@ -20,14 +20,14 @@ const SECTOR: u64 = 512;
 /// What the version of systemd-boot is read from.
 const LOADER: &str = "MZ #### LoaderInfo: systemd-boot 257 ####";
 
-struct Place {
-    directory: tempfile::TempDir,
-    reroot: Reroot,
+pub struct Place {
+    pub directory: tempfile::TempDir,
+    pub reroot: Reroot,
 }
 
 impl Place {
     /// `None` where nothing can be installed; the test is skipped then.
-    fn new(test: &str) -> Option<Self> {
+    pub fn new(test: &str) -> Option<Self> {
         let obstacle = missing_for_root(&["mkfs.ext4", "e2fsck", "losetup", "sfdisk", "mcopy", "fsck.vfat"])
             .or_else(|| {
                 let control = File::options().read(true).write(true).open("/dev/loop-control");
@@ -43,43 +43,55 @@ impl Place {
         Some(Self { directory, reroot })
     }
 
-    fn image(&self, image: &Image) -> String {
+    pub fn image(&self, image: &Image) -> String {
         let mut layout = Layout::new(self.directory.path().join("image"));
         layout.tag("v1", image);
         layout.reference("v1")
     }
 
-    fn disk(&self) -> std::path::PathBuf {
+    pub fn disk(&self) -> std::path::PathBuf {
         self.directory.path().join("disk.img")
     }
 
-    fn install(&self, more: &[&str]) -> Ran {
+    /// How many loop devices are attached to the disk.
+    pub fn loop_devices(&self) -> usize {
+        let devices = fs::read_dir("/sys/block").unwrap();
+        let backing = devices
+            .filter_map(|device| fs::read_to_string(device.unwrap().path().join("loop/backing_file")).ok());
+        backing.filter(|file| Path::new(file.trim()) == self.disk()).count()
+    }
+
+    pub fn install(&self, more: &[&str]) -> Ran {
         let disk = self.disk();
         let words = ["install", "to-disk", disk.to_str().unwrap(), "--json"];
         self.reroot.run(words.into_iter().chain(more.iter().copied()))
     }
 }
 
-fn with_loader() -> Image {
-    let layer = bootable_layer()
-        .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi", LOADER)
-        .file("usr/lib/systemd/boot/efi/systemd-bootaa64.efi", LOADER)
-        .file("usr/lib/bootc/kargs.d/10-console.toml", "kargs = [\"console=ttyS0\"]\n");
-    Image::new().layer(layer)
+pub fn with_loader() -> Image {
+    Image::new().layer(loader_layer())
 }
 
-fn table(disk: &Path) -> Option<GPT> {
+/// A bootable layer with systemd-boot.
+pub fn loader_layer() -> Layer {
+    bootable_layer()
+        .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi", LOADER)
+        .file("usr/lib/systemd/boot/efi/systemd-bootaa64.efi", LOADER)
+        .file("usr/lib/bootc/kargs.d/10-console.toml", "kargs = [\"console=ttyS0\"]\n")
+}
+
+pub fn table(disk: &Path) -> Option<GPT> {
     let mut file = File::open(disk).unwrap();
     GPT::find_from(&mut file).ok()
 }
 
 /// The bytes of a partition as a file of its own.
-fn partition(disk: &Path, table: &GPT, number: u32) -> (u64, u64) {
+pub fn partition(disk: &Path, table: &GPT, number: u32) -> (u64, u64) {
     assert!(disk.exists());
     (table[number].starting_lba * SECTOR, table[number].size().unwrap() * SECTOR)
 }
 
-fn read(volume: &fatfs::FileSystem<File>, path: &str) -> Vec<u8> {
+pub fn read(volume: &fatfs::FileSystem<File>, path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     volume.root_dir().open_file(path).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
@@ -203,10 +215,5 @@ fn an_installation_that_fails_leaves_a_disk_that_does_not_boot() {
         ran.stderr
     );
     assert!(table(&place.disk()).is_none(), "a table is left");
-    let backing = fs::read_dir("/sys/block")
-        .unwrap()
-        .filter_map(|device| fs::read_to_string(device.unwrap().path().join("loop/backing_file")).ok());
-    let disk = place.disk();
-    let left: Vec<_> = backing.filter(|file| Path::new(file.trim()) == disk).collect();
-    assert_eq!(left, Vec::<String>::new(), "a loop device is left");
+    assert_eq!(place.loop_devices(), 0, "a loop device is left");
 }

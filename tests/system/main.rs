@@ -6,6 +6,10 @@
 
 mod debian;
 mod install;
+mod install_configuration;
+mod install_filesystem;
+mod install_interrupted;
+mod install_var;
 mod real_image;
 #[path = "../it/support/mod.rs"]
 mod support;

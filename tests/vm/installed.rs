@@ -156,3 +156,28 @@ fn uefi_systemd_boot() {
     outlives_a_reboot(&mut checks);
     off(checks);
 }
+
+/// `/var` is a partition.
+#[test]
+#[ignore = "make test-vm"]
+fn separate_var() {
+    let image = match Image::build(Variant::Dracut) {
+        Ok(image) => image,
+        Err(reason) => return skip("vm::separate_var", reason),
+    };
+    let directory = scratch();
+    let spec = install(&image, "separate_var", directory.path(), &["--var-size", "512M"]);
+    let mut checks = Checks::after_login(Vm::start(&spec));
+    checks.check("/var is the partition, and writable", |vm| {
+        assert_eq!(vm.ok("findmnt -no FSROOT /var"), "/");
+        assert_ne!(vm.ok("findmnt -no SOURCE /var"), vm.ok("findmnt -no SOURCE /sysroot"));
+        assert_eq!(vm.ok("findmnt -no OPTIONS /var").split(',').next(), Some("rw"));
+        vm.ok("test -d /var/lib/dpkg && test ! -e /sysroot/reroot/deploy/os/var");
+    });
+    first_boot(&mut checks);
+    outlives_a_reboot(&mut checks);
+    checks.check("the partition is there after a reboot", |vm| {
+        assert_eq!(vm.ok("findmnt -no FSROOT /var"), "/");
+    });
+    checks.done().power_off();
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::arguments::{self, Local};
+use super::arguments::{self, Argument, Local, Source};
 use super::facts::{self, Machine};
 use crate::boot::bls;
 use crate::boot::file_name::BootOrder;
@@ -12,7 +12,7 @@ use crate::boot::kernel::{BootDigest, Pair, PairSource};
 use crate::boot::plan::Wanted;
 use crate::digest::TreeId;
 use crate::ops::{Error, Result};
-use crate::sysroot::{BootFacts, Deployment, Sysroot};
+use crate::sysroot::{BootFacts, Deployment, SeparateVar, Stateroot, Sysroot};
 
 /// Kernels of deployments, each read when it has to be and then once.
 pub struct Kernels<'s> {
@@ -43,7 +43,14 @@ impl<'s> Kernels<'s> {
                 deployment.path()
             ))
         })?;
-        let line = arguments::command_line(&facts, &Local::of_origin(origin)?, &deployment.path())?;
+        let mut line = arguments::command_line(&facts, &Local::of_origin(origin)?, &deployment.path())?;
+        if let Some(var) = self.separate_var(deployment)? {
+            let argument = var.kernel_argument().parse();
+            let argument =
+                argument.map_err(|e: crate::boot::cmdline::ParseError| Error::invalid(e.to_string()))?;
+            let before = line.iter().position(|a| a.source == Source::Reroot).unwrap_or(line.len());
+            line.insert(before, Argument { argument, source: Source::Reroot, file: None });
+        }
         let pair = pair(&facts)?;
         self.trees.insert(pair.digest, record.tree);
         Ok(Wanted {
@@ -73,6 +80,12 @@ impl<'s> Kernels<'s> {
         facts.machine_arguments.clear();
         self.by_tree.insert(record.tree, facts.clone());
         Ok(facts)
+    }
+
+    /// A fact of the stateroot: whatever its deployments ask for, their `/var` is there.
+    fn separate_var(&self, deployment: &Deployment) -> Result<Option<SeparateVar>> {
+        let stateroot = Stateroot::open(self.sysroot, &deployment.record.stateroot)?;
+        Ok(stateroot.as_ref().map(SeparateVar::read).transpose()?.flatten())
     }
 
     /// Opens the files of a pair that [`Self::wanted`] named.

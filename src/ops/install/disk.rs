@@ -20,6 +20,8 @@ pub enum Role {
     Esp,
     /// `$BOOT`, when it is neither the ESP nor on the root file system.
     XbootLdr,
+    /// The `/var` that outlives every deployment.
+    Var,
     Root,
 }
 
@@ -30,6 +32,7 @@ impl Role {
             (Role::BiosBoot, _) => uuid!("21686148-6449-6e6f-744e-656564454649"),
             (Role::Esp, _) => uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
             (Role::XbootLdr, _) => uuid!("bc13c2ff-59e6-4262-a352-b275fd6f7172"),
+            (Role::Var, _) => uuid!("4d21b016-b534-45c2-a9fb-5c16e091fd2d"),
             (Role::Root, Architecture::X86_64) => uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
             (Role::Root, Architecture::Aarch64) => uuid!("b921b045-1df0-41c3-af44-4c6f280d3fae"),
             (Role::Root, Architecture::Riscv64) => uuid!("72ec70a6-cf74-40e6-bd49-4bda08e8f224"),
@@ -42,6 +45,7 @@ impl Role {
             Role::BiosBoot => "BIOS boot",
             Role::Esp => "EFI system",
             Role::XbootLdr => "boot",
+            Role::Var => "var",
             Role::Root => "root",
         }
     }

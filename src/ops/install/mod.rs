@@ -10,37 +10,48 @@
 //! left behind on the machine that installs: loop device and mount end with the process.
 
 mod bios;
+mod choices;
+mod configuration;
 mod disk;
 mod esp;
 mod fat_dots;
 mod filesystem;
+mod fill;
+mod fits;
+mod mounted;
+mod preview;
+mod print;
 mod provenance;
 mod slice;
+mod superblock;
 mod table;
 mod target;
+mod to_filesystem;
 
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use disk::Architecture;
+pub use choices::Choices;
+use disk::Architecture;
 pub use filesystem::Filesystem;
+pub use print::{ConfigurationSource, PrintedConfiguration, print_configuration};
 pub use target::Wipe;
+pub use to_filesystem::{InstalledFilesystem, Replace, to_filesystem};
 
 use super::boot::{self, Bootloader, Directories, GRUB_DIRECTORY, Loader, Place};
-use super::deploy::{Request, make_deployment};
-use super::fetch::{absolute, resolve};
-use super::{Context, Error, InitOptions, Result, ResultExt, Run, init};
+use super::{Context, Error, Result};
 use crate::boot::grub::GrubRoot;
-use crate::fsx::{self, Dir, FilesystemSync, LoopDevice};
+use crate::crashpoint;
+use crate::fsx::{self, FilesystemSync, LoopDevice};
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::progress::Event;
-use crate::sysroot::{Deployment, DeploymentId, KernelArgument, Sysroot};
+use crate::sysroot::{DeploymentId, KernelArgument, SeparateVar};
 use disk::{Partition, Role};
-use provenance::Provenance;
+use fill::{Job, argument, path_of};
+use fits::Fits;
 use table::Numbered;
 use target::Target;
 
@@ -62,14 +73,40 @@ pub struct InstallOptions {
     pub target_image: Option<ImageReference>,
     pub stateroot: Option<StaterootName>,
     pub kernel_arguments: Vec<KernelArgument>,
-    pub filesystem: Filesystem,
-    pub bootloader: Bootloader,
+    /// `None`, here and below: what the image says, or a default.
+    pub filesystem: Option<Filesystem>,
+    pub bootloader: Option<Bootloader>,
+    pub root_mount_spec: Option<String>,
+    pub boot_mount_spec: Option<String>,
     pub initramfs: super::ForeignInitramfs,
     /// The size that a file becomes, in bytes; devices have their own.
     pub size: Option<u64>,
     pub wipe: Wipe,
+    /// Bytes of a partition of its own for `/var`.
+    pub var_size: Option<u64>,
     /// A file of public keys that may log in as root.
     pub root_ssh_authorized_keys: Option<PathBuf>,
+}
+
+impl InstallOptions {
+    /// Everything as the image says.
+    pub fn of(image: ImageReference) -> Self {
+        Self {
+            image,
+            target_image: None,
+            stateroot: None,
+            kernel_arguments: Vec::new(),
+            filesystem: None,
+            bootloader: None,
+            root_mount_spec: None,
+            boot_mount_spec: None,
+            initramfs: super::ForeignInitramfs::default(),
+            size: None,
+            wipe: Wipe::Refuse,
+            var_size: None,
+            root_ssh_authorized_keys: None,
+        }
+    }
 }
 
 /// What was made.
@@ -96,31 +133,50 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
     if !context.env.privileged {
         return Err(Error::invalid("only root can install: deployments need their owners and loop devices"));
     }
-    let resolved = resolve(&options.image, None, context)?;
-    let architecture = Architecture::of_image(&resolved.image.config.architecture)?;
-    let bios = find_bios(options.bootloader, architecture, context)?;
     let target = Target::open(path, options.size, options.wipe)?;
-    let partitions = disk::lay_out(target.size, &wanted_partitions(options, bios.is_some()))?;
+    let job = Job::new(options, context)?;
+    choices::check_block(&job.files)?;
+    let architecture = Architecture::of_image(job.architecture())?;
+    let bios = find_bios(job.choices.bootloader, architecture, context)?;
+    let partitions = disk::lay_out(target.size, &wanted_partitions(options, &job.choices, bios.is_some()))?;
     let find = |role| partitions.iter().find(|p| p.role == role);
     let made = |role| find(role).expect("it was laid out");
+    check_fits(&job, &target, &partitions)?;
     let root_uuid = Uuid::new_v4();
 
-    context.reporter.report(Event::Phase(&format!("making a {} file system", options.filesystem)));
+    context.reporter.report(Event::Phase(&format!("making a {} file system", job.choices.filesystem)));
     table::wipe(&target.file, target.size)?;
+    crashpoint!("install.wiped").map_err(Error::io("installing"))?;
     let make = |filesystem: Filesystem, partition: &Partition, label, uuid| {
         let device = LoopDevice::attach(&target.file, partition.start, partition.length)
             .map_err(Error::io("attaching a loop device"))?;
         Ok::<_, Error>((filesystem.make(device.path(), label, uuid)?, device))
     };
-    let (root, device) = make(options.filesystem, made(Role::Root), "root", root_uuid)?;
+    let (root, device) = make(job.choices.filesystem, made(Role::Root), "root", root_uuid)?;
 
-    let (sysroot, deployment) = fill(&root, root_uuid, &resolved, options, context)?;
+    let var = match find(Role::Var) {
+        Some(partition) => {
+            let uuid = Uuid::new_v4();
+            let (dir, device) = make(job.choices.filesystem, partition, "var", uuid)?;
+            let separate = SeparateVar::new(&format!("UUID={uuid}"), job.choices.filesystem.name());
+            Some((dir, separate, device))
+        }
+        None => None,
+    };
+    let arguments = vec![argument(&format!("root=UUID={root_uuid}"))?, argument("rw")?];
+    let (sysroot, deployment) = job.fill(
+        &root,
+        &path_of(&root),
+        arguments,
+        var.as_ref().map(|(dir, separate, _)| (dir, separate.clone())),
+    )?;
+    crashpoint!("install.filled").map_err(Error::io("installing"))?;
     // Taking the lock sweeps what has such a name.
     let locked = sysroot.lock(context.wait)?;
     let esp = fsx::ensure_dir(sysroot.reroot(), ESP_SCRATCH, 0o700)
         .map_err(Error::io("making /reroot/.tmp-esp"))?;
     context.reporter.report(Event::Phase("writing boot entries"));
-    let (boot, boot_device, loader) = match (options.bootloader, find(Role::XbootLdr)) {
+    let (boot, boot_device, loader) = match (job.choices.bootloader, find(Role::XbootLdr)) {
         (Bootloader::Grub, Some(partition)) => {
             let uuid = Uuid::new_v4();
             let (boot, device) = make(Filesystem::Ext4, partition, "boot", uuid)?;
@@ -143,32 +199,35 @@ pub fn to_disk(path: &Path, options: &InstallOptions, context: &Context<'_>) -> 
         bios.write(&target.file, made(Role::BiosBoot), number, &prefix)?;
     }
     let directories = Directories { boot: &boot, esp: Some(&esp) };
-    boot::install(&sysroot, &deployment, &directories, loader, &resolved.image.config.architecture)?;
+    boot::install(&sysroot, &deployment, &directories, loader, job.architecture())?;
     boot::update(&locked, &Place::Given(&boot), &[], context.reporter)?;
 
     context.reporter.report(Event::Phase("writing the boot partition"));
     let volume_id = Uuid::new_v4().as_fields().0;
     esp::write(&target.file, made(Role::Esp), volume_id, &esp)?;
+    crashpoint!("install.boot-written").map_err(Error::io("installing"))?;
     drop((esp, locked));
     fsx::remove_tree(sysroot.reroot(), ESP_SCRATCH).map_err(Error::io("removing /reroot/.tmp-esp"))?;
-    for file_system in [&root, &boot] {
+    for file_system in [Some(&root), Some(&boot), var.as_ref().map(|(dir, ..)| dir)].into_iter().flatten() {
         let written = FilesystemSync::begin(file_system).and_then(|s| s.sync());
         written.map_err(Error::io("syncing the new file systems"))?;
     }
-    drop((boot, boot_device, sysroot, root, device));
+    drop((boot, boot_device, sysroot, root, device, var));
     target.file.sync_all().map_err(Error::io(format!("syncing {}", path.display())))?;
 
+    crashpoint!("install.synced").map_err(Error::io("installing"))?;
     let numbered: Vec<Numbered> =
         partitions.iter().map(|p| Numbered { partition: *p, uuid: Uuid::new_v4() }).collect();
     table::write(&target.file, target.size, Uuid::new_v4(), &numbered, architecture)?;
+    crashpoint!("install.table-written").map_err(Error::io("installing"))?;
     target.announce();
     let record = deployment.record;
     Ok(Installed {
         disk: path.display().to_string(),
         size_bytes: target.size,
-        filesystem: options.filesystem,
+        filesystem: job.choices.filesystem,
         root_uuid,
-        bootloader: options.bootloader,
+        bootloader: job.choices.bootloader,
         id: record.id,
         stateroot: record.stateroot,
         image: record.image.reference,
@@ -199,82 +258,32 @@ fn find_bios(
 }
 
 /// The partitions beside that of the root file system, with their lengths in bytes.
-fn wanted_partitions(options: &InstallOptions, bios: bool) -> Vec<(Role, u64)> {
-    let is_grub = options.bootloader == Bootloader::Grub;
+fn wanted_partitions(options: &InstallOptions, choices: &Choices, bios: bool) -> Vec<(Role, u64)> {
+    let is_grub = choices.bootloader == Bootloader::Grub;
     let mut wanted = Vec::new();
     if bios {
         wanted.push((Role::BiosBoot, BIOS_BOOT_BYTES));
     }
     wanted.push((Role::Esp, if is_grub { GRUB_ESP_BYTES } else { BOOT_BYTES }));
-    if is_grub && !options.filesystem.readable_by_grub() {
+    if is_grub && !choices.filesystem.readable_by_grub() {
         wanted.push((Role::XbootLdr, BOOT_BYTES));
     }
+    wanted.extend(options.var_size.map(|length| (Role::Var, length)));
     wanted
 }
 
-/// Makes the sysroot and its first deployment in an empty file system.
-fn fill(
-    root: &Dir,
-    root_uuid: Uuid,
-    resolved: &super::fetch::Resolved,
-    options: &InstallOptions,
-    context: &Context<'_>,
-) -> Result<(Sysroot, Deployment)> {
-    // The file system is mounted nowhere: its root has this name in this process only.
-    let path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
-    for directory in ["boot", "reroot"] {
-        fsx::ensure_dir(root, directory, 0o700).map_err(Error::io(format!("making /{directory}")))?;
+/// Refuses what does not fit, before anything is written.
+fn check_fits(job: &Job<'_>, target: &Target, partitions: &[Partition]) -> Result<()> {
+    let length = |role| partitions.iter().find(|p| p.role == role).map(|p| p.length);
+    let root = length(Role::Root).unwrap_or(0);
+    // GRUB reads kernels from the root file system, or from a partition of their own.
+    let boot = match job.choices.bootloader {
+        Bootloader::Grub => length(Role::XbootLdr).unwrap_or(root),
+        _ => length(Role::Esp).unwrap_or(0),
+    };
+    if let Some(length) = length(Role::Var) {
+        fits::check_var(length, job.preview.var_bytes)?;
     }
-    init(&path, &InitOptions { stateroot: options.stateroot.clone(), run: Run::Real }, context)?;
-    let sysroot = Sysroot::open(&path, context.env)?;
-    let mut kernel_arguments = vec![argument(&format!("root=UUID={root_uuid}"))?, argument("rw")?];
-    kernel_arguments.extend(options.kernel_arguments.iter().cloned());
-    let follow = options.target_image.as_ref().map(absolute).transpose()?;
-    let initramfs = super::initramfs::Check::Always(options.initramfs);
-    let request = Request { stateroot: options.stateroot.clone(), kernel_arguments, follow, initramfs };
-    let deployed = make_deployment(&sysroot, resolved, &request, context)?;
-    let observed = sysroot.observe()?;
-    let deployment = observed
-        .deployments
-        .into_iter()
-        .find(|d| d.record.id == deployed.id)
-        .ok_or_else(|| Error::bug("the new deployment is not there"))?;
-    if let Some(keys) = &options.root_ssh_authorized_keys {
-        authorize(&sysroot, &deployment, keys)?;
-    }
-    let record = &deployment.record;
-    let provenance = Provenance {
-        version: Provenance::VERSION,
-        image: resolved.reference.to_string(),
-        digest: record.image.digest,
-        target_image: record.image.reference.clone(),
-        image_version: record.image.version.clone(),
-        timestamp: jiff::Timestamp::try_from(context.env.now())
-            .map_or_else(|_| String::new(), |now| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-        kernel: record.kernel.clone(),
-        reroot: env!("CARGO_PKG_VERSION"),
-    };
-    provenance.write(&sysroot)?;
-    Ok((sysroot, deployment))
-}
-
-fn argument(text: &str) -> Result<KernelArgument> {
-    text.parse().map_err(|e: crate::names::NameError| Error::invalid(e.to_string()))
-}
-
-/// Lets the holders of keys log in as root: root's home is `/var/roothome` in an image-based system.
-fn authorize(sysroot: &Sysroot, deployment: &Deployment, keys: &Path) -> Result<()> {
-    let shown = keys.display();
-    let read = || {
-        let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut fsx::open_file(keys)?, &mut text)?;
-        Ok(text)
-    };
-    let text = read().map_err(Error::io(format!("reading {shown}")))?;
-    let write = || {
-        let stateroot = fsx::open_subdir(sysroot.deploy(), deployment.record.stateroot.as_str())?;
-        let home = fsx::ensure_dir(&fsx::open_subdir(&stateroot, "var")?, ROOT_HOME, 0o700)?;
-        fsx::write_atomic(&fsx::ensure_dir(&home, ".ssh", 0o700)?, "authorized_keys", &text, 0o600)
-    };
-    write().map_err(Error::io("writing root's authorized_keys")).context(|| format!("installing {shown}"))
+    let fits = Fits { disk: target.size, root, boot };
+    fits.check(job.preview.root_bytes, job.preview.kernel_bytes()?)
 }
