@@ -140,8 +140,8 @@ pub fn requirements(target: &Target, settings: &Settings) -> Vec<Requirement> {
 /// Says what is wrong first, when `target` cannot be booted.
 ///
 /// The stateroot's `/var` need not be there when the running system mounts another one.
-pub fn check(target: &Target, settings: &Settings, var: Var, observed: &Observed) -> Result<()> {
-    let optional = (var == Var::Separate).then(|| target.var_path());
+pub fn check(target: &Target, settings: &Settings, var: &Var, observed: &Observed) -> Result<()> {
+    let optional = (*var != Var::Stateroot).then(|| target.var_path());
     for Requirement { path, kind, advice } in requirements(target, settings) {
         if Some(&path) == optional.as_ref() {
             continue;
@@ -237,8 +237,8 @@ mod tests {
         let target: Target = "/reroot/deploy/os/deploy/3".parse().unwrap();
         let own = Settings::default();
         let transient = Settings { etc: Etc::Transient, ..own };
-        check(&target, &own, Var::Stateroot, &sound(&target)).unwrap();
-        check(&target, &transient, Var::Stateroot, &sound(&target)).unwrap();
+        check(&target, &own, &Var::Stateroot, &sound(&target)).unwrap();
+        check(&target, &transient, &Var::Stateroot, &sound(&target)).unwrap();
         let without = |path: &str, kind| {
             let mut observed = sound(&target);
             observed.insert(path.into(), kind);
@@ -266,15 +266,15 @@ mod tests {
                 "/reroot/deploy/os/deploy/3/sysroot is not a directory",
             ),
         ] {
-            let error = check(&target, &own, Var::Stateroot, &without(path, kind)).unwrap_err();
+            let error = check(&target, &own, &Var::Stateroot, &without(path, kind)).unwrap_err();
             assert_eq!(error.to_string(), message);
         }
         let no_var = without("/reroot/deploy/os/var", Kind::Missing);
-        assert!(check(&target, &own, Var::Stateroot, &no_var).is_err());
-        check(&target, &own, Var::Separate, &no_var).unwrap();
+        assert!(check(&target, &own, &Var::Stateroot, &no_var).is_err());
+        check(&target, &own, &Var::Elsewhere, &no_var).unwrap();
         let no_defaults = without("/reroot/deploy/os/deploy/3/usr/etc", Kind::Missing);
-        check(&target, &own, Var::Stateroot, &no_defaults).unwrap();
-        assert!(check(&target, &transient, Var::Stateroot, &no_defaults).is_err());
+        check(&target, &own, &Var::Stateroot, &no_defaults).unwrap();
+        assert!(check(&target, &transient, &Var::Stateroot, &no_defaults).is_err());
     }
 
     #[test]

@@ -102,9 +102,10 @@ impl Job<'_> {
             Etc::Own => bind(format!("{target}/etc"))?,
             Etc::Transient => overlay("etc", format!("{target}/usr/etc"))?,
         };
-        let var = match self.var {
+        let var = match &self.var {
             Var::Stateroot => Some(bind(target.var_path())?),
-            Var::Separate => None,
+            Var::Separate(source) => Some(source.mount()?),
+            Var::Elsewhere => None,
         };
         let boot = boot_dir::find(self.root, self.found.directory(&target.to_string())?)?;
         let boot = boot.map(|boot| self::bind(&boot).map_err(Error::io("mounting /boot a second time")));

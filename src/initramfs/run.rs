@@ -96,8 +96,8 @@ fn run_for(
         Etc::Own => format!("{target}/etc"),
         Etc::Transient => format!("{target}/usr/etc"),
     };
-    let var = Var::of(arguments, &fstab(&found, &etc));
-    choose::check(target, &settings, var, &found.observed)?;
+    let var = Var::of(arguments, &fstab(&found, &etc))?;
+    choose::check(target, &settings, &var, &found.observed)?;
 
     let path = target.to_string();
     let stat = rustix::fs::fstat(found.directory(&path)?).map_err(Error::io(format!("looking at {path}")))?;

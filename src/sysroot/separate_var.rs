@@ -4,9 +4,8 @@
 //! {"version": 1, "source": "UUID=6c2c4ffc-…", "filesystem": "ext4"}
 //! ```
 //!
-//! The running system mounts it: the kernel argument [`SeparateVar::kernel_argument`], which every boot entry of the
-//! stateroot gets, tells its systemd to, and tells the initramfs to leave `/var` alone. The stateroot's own directory
-//! `var` is not made and never filled.
+//! The initramfs mounts it: the kernel argument [`SeparateVar::kernel_argument`], which every boot entry of the stateroot
+//! gets, tells it to. The stateroot's own directory `var` is not made and never filled.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +47,9 @@ impl SeparateVar {
             .map_err(Error::io(format!("writing {file}")))
     }
 
-    /// For systemd 254 or newer (systemd-fstab-generator(8)).
+    /// For `reroot-prepare-root`.
     pub fn kernel_argument(&self) -> String {
-        format!("systemd.mount-extra={}:/var:{}", self.source, self.filesystem)
+        format!("reroot.var={}:{}", self.source, self.filesystem)
     }
 }
 
@@ -65,9 +64,6 @@ mod tests {
         let var: SeparateVar = parse_state(VAR_V1.as_bytes(), "var.json").unwrap();
         assert_eq!(var, SeparateVar::new("UUID=6c2c4ffc-3b0c-4f4e-9c0b-0d0c3a0d7a11", "ext4"));
         assert_eq!(String::from_utf8(print_state(&var)).unwrap(), VAR_V1);
-        assert_eq!(
-            var.kernel_argument(),
-            "systemd.mount-extra=UUID=6c2c4ffc-3b0c-4f4e-9c0b-0d0c3a0d7a11:/var:ext4"
-        );
+        assert_eq!(var.kernel_argument(), "reroot.var=UUID=6c2c4ffc-3b0c-4f4e-9c0b-0d0c3a0d7a11:ext4");
     }
 }

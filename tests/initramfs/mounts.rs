@@ -197,6 +197,19 @@ fn what_a_killed_run_has_left_is_taken_back() {
 }
 
 #[test]
+fn a_var_of_its_own_is_mounted() {
+    let machine = Machine::new()
+        .cmdline("reroot=/reroot/deploy/os/deploy/3 reroot.var=UUID=1-2:tmpfs\n")
+        .prepare("mkdir -p dev/disk/by-uuid; touch dev/disk/by-uuid/1-2; rm -r sysroot/reroot/deploy/os/var");
+    let Some(booted) = machine.boot("a_var_of_its_own_is_mounted", "echo new > sysroot/var/new") else {
+        return;
+    };
+    let booted = booted.ok();
+    let var = booted.at("/sysroot/var");
+    assert_eq!((var.root.as_str(), var.kind.as_str(), var.has("rw")), ("/", "tmpfs", true), "{var:?}");
+}
+
+#[test]
 fn a_var_that_the_running_system_mounts_is_left_to_it() {
     let test = "a_var_that_the_running_system_mounts_is_left_to_it";
     let told = "reroot=/reroot/deploy/os/deploy/3 systemd.mount-extra=UUID=1:/var:ext4\n";

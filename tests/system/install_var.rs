@@ -40,7 +40,7 @@ fn var_has_a_partition_that_only_the_installation_fills() {
         assert_eq!(fsx::read_in_root(&var, b"lib/state", 10).unwrap().unwrap(), b"x");
         assert_eq!(fsx::read_in_root(&var, b"roothome/.ssh/authorized_keys", 10).unwrap().unwrap(), b"key\n");
     }
-    let argument = format!("systemd.mount-extra=UUID={uuid}:/var:ext4");
+    let argument = format!("reroot.var=UUID={uuid}:ext4");
     let (start, length) = partition(&disk, &table, 1);
     let esp = place.directory.path().join("esp.img");
     run(command("dd").args(["bs=1M", "status=none"]).args([

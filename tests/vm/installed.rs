@@ -179,5 +179,5 @@ fn separate_var() {
     checks.check("the partition is there after a reboot", |vm| {
         assert_eq!(vm.ok("findmnt -no FSROOT /var"), "/");
     });
-    checks.done().power_off();
+    off(checks);
 }

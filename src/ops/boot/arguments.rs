@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::boot::bls::OPTIONS_LIMIT;
 use crate::boot::cmdline::{KernelArg, KernelArgs};
 use crate::ops::{Error, Result};
-use crate::sysroot::{BootFacts, BroughtArgument, KernelArgument, Origin};
+use crate::sysroot::{BootFacts, BroughtArgument, KernelArgument, Origin, SeparateVar};
 
 /// Where a kernel argument comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,7 +23,7 @@ pub enum Source {
     Machine,
     /// The deployment's origin: `reroot kargs`, `--karg`, the installer.
     Origin,
-    /// It names the deployment.
+    /// It names the deployment, or its `/var`.
     Reroot,
 }
 
@@ -100,8 +100,13 @@ pub fn brought(facts: &BootFacts) -> Result<Vec<Argument>> {
     Ok([of(&facts.image_arguments, Source::Image)?, of(&facts.machine_arguments, Source::Machine)?].concat())
 }
 
-/// The whole command line; `path` is the deployment's. Too long a one is refused.
-pub fn command_line(facts: &BootFacts, local: &Local, path: &str) -> Result<Vec<Argument>> {
+/// The whole command line; `path` is the deployment's, `var` its stateroot's. Too long a one is refused.
+pub fn command_line(
+    facts: &BootFacts,
+    local: &Local,
+    path: &str,
+    var: Option<&SeparateVar>,
+) -> Result<Vec<Argument>> {
     let (mut kernels, mut inits) = (Vec::new(), Vec::new());
     let kept: Vec<Argument> =
         brought(facts)?.into_iter().filter(|a| !local.removed.contains(&a.argument)).collect();
@@ -125,8 +130,10 @@ pub fn command_line(facts: &BootFacts, local: &Local, path: &str) -> Result<Vec<
             }
         }
     }
-    let reroot = format!("reroot={path}").parse().map_err(invalid)?;
-    kernels.push(Argument { argument: reroot, source: Source::Reroot, file: None });
+    for own in var.map(SeparateVar::kernel_argument).into_iter().chain([format!("reroot={path}")]) {
+        let argument = own.parse().map_err(invalid)?;
+        kernels.push(Argument { argument, source: Source::Reroot, file: None });
+    }
     kernels.append(&mut inits);
     let length = print(&kernels).len();
     if length > OPTIONS_LIMIT {
@@ -184,7 +191,7 @@ pub(in crate::ops) mod tests {
 
     #[track_caller]
     fn assert_line(brought: &[&str], local: Local, expected: &str) {
-        assert_eq!(print(&command_line(&facts(brought), &local, "/d/1").unwrap()), expected);
+        assert_eq!(print(&command_line(&facts(brought), &local, "/d/1", None).unwrap()), expected);
     }
 
     #[test]
@@ -195,9 +202,11 @@ pub(in crate::ops) mod tests {
             local("root=UUID=1 console=ttyS0", ""),
             "quiet console=tty0 console=tty1 root=UUID=1 console=ttyS0 reroot=/d/1",
         );
-        let line = command_line(&facts(&brought), &local("x", ""), "/d/1").unwrap();
+        let var = SeparateVar::new("UUID=1", "ext4");
+        let line = command_line(&facts(&brought), &local("x", ""), "/d/1", Some(&var)).unwrap();
         let sources: Vec<_> = line.iter().map(|a| a.source.to_string()).collect();
-        assert_eq!(sources, ["image", "image", "machine", "origin", "reroot"]);
+        assert_eq!(sources, ["image", "image", "machine", "origin", "reroot", "reroot"]);
+        assert_eq!(line[4].argument.as_str(), "reroot.var=UUID=1:ext4");
         assert_eq!(line[2].file.as_deref(), Some("/etc/b"));
     }
 
@@ -219,8 +228,9 @@ pub(in crate::ops) mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let error =
-            |brought: &[&str], local| command_line(&facts(brought), &local, "/d/1").unwrap_err().to_string();
+        let error = |brought: &[&str], local| {
+            command_line(&facts(brought), &local, "/d/1", None).unwrap_err().to_string()
+        };
         let ascii = "/usr/a: kernel argument `ä=1`: a character that is not ASCII; loaders and the kernel disagree about them";
         assert_eq!(error(&["/usr/a:ä=1"], Local::default()), ascii);
         let long = local(&format!("a={}", "x".repeat(1900)), "");

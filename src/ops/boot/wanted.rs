@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::arguments::{self, Argument, Local, Source};
+use super::arguments::{self, Local};
 use super::facts::{self, Machine};
 use crate::boot::bls;
 use crate::boot::file_name::BootOrder;
 use crate::boot::kernel::{BootDigest, Pair, PairSource};
 use crate::boot::plan::Wanted;
 use crate::digest::TreeId;
+use crate::names::StaterootName;
 use crate::ops::{Error, Result};
 use crate::sysroot::{BootFacts, Deployment, SeparateVar, Stateroot, Sysroot};
 
@@ -43,14 +44,9 @@ impl<'s> Kernels<'s> {
                 deployment.path()
             ))
         })?;
-        let mut line = arguments::command_line(&facts, &Local::of_origin(origin)?, &deployment.path())?;
-        if let Some(var) = self.separate_var(deployment)? {
-            let argument = var.kernel_argument().parse();
-            let argument =
-                argument.map_err(|e: crate::boot::cmdline::ParseError| Error::invalid(e.to_string()))?;
-            let before = line.iter().position(|a| a.source == Source::Reroot).unwrap_or(line.len());
-            line.insert(before, Argument { argument, source: Source::Reroot, file: None });
-        }
+        let var = self.separate_var(&record.stateroot)?;
+        let local = Local::of_origin(origin)?;
+        let line = arguments::command_line(&facts, &local, &deployment.path(), var.as_ref())?;
         let pair = pair(&facts)?;
         self.trees.insert(pair.digest, record.tree);
         Ok(Wanted {
@@ -83,8 +79,8 @@ impl<'s> Kernels<'s> {
     }
 
     /// A fact of the stateroot: whatever its deployments ask for, their `/var` is there.
-    fn separate_var(&self, deployment: &Deployment) -> Result<Option<SeparateVar>> {
-        let stateroot = Stateroot::open(self.sysroot, &deployment.record.stateroot)?;
+    pub fn separate_var(&self, stateroot: &StaterootName) -> Result<Option<SeparateVar>> {
+        let stateroot = Stateroot::open(self.sysroot, stateroot)?;
         Ok(stateroot.as_ref().map(SeparateVar::read).transpose()?.flatten())
     }
 

@@ -13,7 +13,9 @@ use crate::ops::boot::{self, Kernels, Place};
 use crate::ops::initramfs::Check;
 use crate::ops::publish::Publication;
 use crate::ops::{Context, Error, Result, ResultExt, Run, status};
-use crate::sysroot::{BootFacts, Deployment, DeploymentId, DeploymentKey, Observed, Origin, Sysroot};
+use crate::sysroot::{
+    BootFacts, Deployment, DeploymentId, DeploymentKey, Observed, Origin, SeparateVar, Sysroot,
+};
 
 /// How kernel arguments are changed.
 #[derive(Debug, Clone)]
@@ -107,13 +109,16 @@ struct Start<'o> {
     /// With what files of the machine say now.
     facts: BootFacts,
     local: Local,
+    var: Option<SeparateVar>,
 }
 
 impl<'o> Start<'o> {
     fn of(sysroot: &Sysroot, of: &KernelArgumentsOf, observed: &'o Observed) -> Result<Self> {
         let deployment = of.find(observed)?;
         let origin = origin(observed, deployment)?;
-        let before = Kernels::new(sysroot).facts(deployment)?;
+        let mut kernels = Kernels::new(sysroot);
+        let before = kernels.facts(deployment)?;
+        let var = kernels.separate_var(&deployment.record.stateroot)?;
         let mut facts = before.clone();
         if let Machine::Deployment(machine) = Machine::of(observed, &deployment.record.stateroot) {
             let digest = &deployment.record.image.digest;
@@ -121,15 +126,19 @@ impl<'o> Start<'o> {
             let image = image.ok_or_else(|| Error::not_found(format!("image {digest} in the store")))?;
             facts.machine_arguments = facts::of_machine(sysroot, machine, &facts::architecture(&image)?)?;
         }
-        Ok(Self { deployment, origin, before, facts, local: Local::of_origin(origin)? })
+        Ok(Self { deployment, origin, before, facts, local: Local::of_origin(origin)?, var })
     }
 
     fn brought(&self) -> Result<Vec<KernelArg>> {
         Ok(arguments::brought(&self.facts)?.into_iter().map(|a| a.argument).collect())
     }
 
+    fn line(&self, facts: &BootFacts, local: &Local, path: &str) -> Result<Vec<arguments::Argument>> {
+        arguments::command_line(facts, local, path, self.var.as_ref())
+    }
+
     fn editable(&self) -> Result<Vec<ShownArgument>> {
-        let line = arguments::command_line(&self.facts, &self.local, &self.deployment.path())?;
+        let line = self.line(&self.facts, &self.local, &self.deployment.path())?;
         let is_ours = |a: &arguments::Argument| a.source != arguments::Source::Reroot;
         Ok(line.into_iter().filter(is_ours).map(ShownArgument::from).collect())
     }
@@ -164,12 +173,12 @@ impl<'o> Start<'o> {
             },
         };
         let path = crate::sysroot::layout::deployment_path(&key);
-        let line = arguments::command_line(&self.facts, local, &path)?;
+        let line = self.line(&self.facts, local, &path)?;
         let words = |line: &[arguments::Argument]| -> Vec<String> {
             let own = line.iter().filter(|a| a.source != arguments::Source::Reroot);
             own.map(|a| a.argument.as_str().to_owned()).collect()
         };
-        let old = arguments::command_line(&self.before, &self.local, &path)?;
+        let old = self.line(&self.before, &self.local, &path)?;
         let ArgumentDiff { added, removed } = ArgumentDiff::between(&words(&old), &words(&line));
         Ok(ChangedArguments {
             dry_run: run.is_dry(),

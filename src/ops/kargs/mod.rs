@@ -62,14 +62,16 @@ pub fn kernel_arguments(sysroot: &Sysroot, of: &KernelArgumentsOf) -> Result<Ker
     let observed = sysroot.observe()?;
     let deployment = of.find(&observed)?;
     let local = Local::of_origin(origin(&observed, deployment)?)?;
-    let facts = Kernels::new(sysroot).facts(deployment)?;
+    let mut kernels = Kernels::new(sysroot);
+    let facts = kernels.facts(deployment)?;
+    let var = kernels.separate_var(&deployment.record.stateroot)?;
     let removed = arguments::brought(&facts)?.into_iter().filter(|a| local.removed.contains(&a.argument));
     Ok(KernelArguments {
         id: deployment.record.id,
         stateroot: deployment.record.stateroot.clone(),
         path: deployment.path(),
         removed: removed.map(ShownArgument::from).collect(),
-        arguments: arguments::command_line(&facts, &local, &deployment.path())?
+        arguments: arguments::command_line(&facts, &local, &deployment.path(), var.as_ref())?
             .into_iter()
             .map(ShownArgument::from)
             .collect(),
