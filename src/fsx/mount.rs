@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use cap_std::fs::Dir;
+#[cfg(feature = "cli")]
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -21,9 +22,8 @@ pub fn mount_detached(device: &Path, kind: &str) -> io::Result<Dir> {
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
     };
     let mount = mounted().map_err(|errno: rustix::io::Errno| explained(&context, errno.into()))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(mount, ".", flags, Mode::empty())?;
-    Ok(Dir::from_std_file(root.into()))
+    // The descriptor itself: only with it can the mount still be given a place (move_mount(2)).
+    Ok(Dir::from_std_file(mount.into()))
 }
 
 /// The same directory in a mount of our own that may be written to, when `dir` is the root of one that may not. A
