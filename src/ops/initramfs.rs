@@ -3,9 +3,12 @@
 //! One that does not know `reroot=` boots into the physical root or into an emergency shell, when it is too late. So it
 //! is looked at when a deployment is made, and at no other time.
 
+use std::io::{self, Read};
+
 use super::{Error, Result, files};
 use crate::boot::initrd::{self, Search};
 use crate::layer;
+use crate::names::ImagePath;
 use crate::progress::{Event, Reporter};
 use crate::repo::Tree;
 use crate::sysroot::Sysroot;
@@ -27,7 +30,7 @@ pub(super) enum Check {
     WhereBooted(ForeignInitramfs),
     /// Always: a boot loader is to come.
     Always(ForeignInitramfs),
-    /// The same tree is deployed already.
+    /// Somebody has looked already.
     Never,
 }
 
@@ -37,7 +40,7 @@ impl Default for Check {
     }
 }
 
-/// Refuses an image whose initramfs has no program of ours. What cannot be read is a warning.
+/// Refuses an image whose initramfs has no program of ours.
 pub(super) fn check(sysroot: &Sysroot, tree: &Tree, check: Check, reporter: &dyn Reporter) -> Result<()> {
     let wanted = match check {
         Check::WhereBooted(foreign) => {
@@ -54,7 +57,17 @@ pub(super) fn check(sysroot: &Sysroot, tree: &Tree, check: Check, reporter: &dyn
     let Some(mut content) = files::open(sysroot.repo(), entry, u64::MAX)? else {
         return Err(Error::incompatible(format!("/{path} of the image is not a regular file")));
     };
-    match initrd::search(&mut content, PROGRAM.as_bytes()) {
+    judge(&path, search(&mut content), reporter)
+}
+
+/// Looks for our program. Reads no more than it needs.
+pub(super) fn search(content: &mut dyn Read) -> io::Result<Search> {
+    initrd::search(content, PROGRAM.as_bytes())
+}
+
+/// What a search means for the image that has the initramfs at `path`. What cannot be read is a warning.
+pub(super) fn judge(path: &ImagePath, found: io::Result<Search>, reporter: &dyn Reporter) -> Result<()> {
+    match found {
         Ok(Search::Found) => Ok(()),
         Ok(Search::Missing) => Err(foreign(&format!("/{path} of the image has no {PROGRAM}"))),
         Ok(Search::Unreadable(compression)) => {
@@ -72,7 +85,7 @@ pub(super) fn check(sysroot: &Sysroot, tree: &Tree, check: Check, reporter: &dyn
 }
 
 /// Decoders say `InvalidInput` and `Other` of what they cannot read.
-fn is_content(error: &std::io::Error) -> bool {
+fn is_content(error: &io::Error) -> bool {
     error.raw_os_error().is_none()
 }
 

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use reroot::fsx::{self, LoopDevice};
 use serde_json::Value;
 
-use crate::install::{Place, loader_layer, partition, table};
-use crate::support::image::{Image, Layer, bootable, bootable_layer};
+use crate::install::{Place, loader_layer, partition, table, with_loader};
+use crate::support::image::{Image, Layer, bootable, bootable_layer, initramfs};
 use crate::support::skip::skip;
 use crate::support::tools::installed;
 
@@ -108,7 +108,8 @@ fn an_image_that_cannot_be_installed_is_refused_before_the_disk_is_touched() {
         Image::new().layer(loader_layer()).layer(Layer::new().file("usr/lib/reroot/install/1.toml", text))
     };
     let large = Layer::new().file("usr/large", vec![b'x'; 300 << 20]);
-    let cases: [(Image, &[&str], &str); 11] = [
+    let foreign = Layer::new().file("usr/lib/modules/6.1.0-test/initramfs.img", initramfs(&["init"]));
+    let cases: [(Image, &[&str], &str); 15] = [
         (
             Image::new().layer(kernel("6.1", &[])),
             &[],
@@ -137,7 +138,15 @@ fn an_image_that_cannot_be_installed_is_refused_before_the_disk_is_touched() {
         (settings("[install]\nroot-fs-type = 'ext2'"), &[], "`ext2` is none of ext4, xfs and btrfs"),
         (bootable(), &["--karg", "a b"], "a space outside double quotes"),
         (bootable(), &["--karg", "a=\"b"], "a double quote that is not closed"),
-        (bootable().layer(large), &[], "the image needs at least "),
+        (with_loader().layer(large), &[], "the image needs at least "),
+        (with_loader().platform("s390x", None), &[], "no image for"),
+        (with_loader().layer(foreign), &[], "initramfs.img of the image has no reroot-prepare-root"),
+        (
+            bootable(),
+            &["--bootloader", "systemd-boot"],
+            "the image has no systemd-boot at /usr/lib/systemd/boot",
+        ),
+        (bootable(), &["--bootloader", "grub"], "the image has no GRUB for UEFI at /usr/lib/grub/"),
     ];
     for (number, (image, more, expected)) in cases.into_iter().enumerate() {
         let image = place.image(&image);

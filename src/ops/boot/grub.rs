@@ -1,6 +1,6 @@
 //! GRUB on `$BOOT` and on the EFI system partition, from the image.
 
-use super::loader::read_program;
+use super::loader::first_program;
 use crate::boot::grub::{self, GrubRoot};
 use crate::boot::systemd_boot::EfiArchitecture;
 use crate::fsx::{self, Dir};
@@ -11,6 +11,35 @@ use crate::repo::{Repo, Tree};
 pub const DIRECTORY: &str = "grub";
 /// Seconds that the menu waits: enough to press a key.
 const MENU_SECONDS: u32 = 3;
+
+/// Where bootupd(8) takes programs from.
+const BOOTUPD: &str = "usr/lib/bootupd/updates/EFI";
+
+/// Where an image may have GRUB: the signed program of Debian and its descendants, the other one, and a directory with the
+/// programs of several vendors.
+pub fn paths(architecture: EfiArchitecture) -> [String; 3] {
+    let arch = architecture.as_str();
+    let cpu = match architecture {
+        EfiArchitecture::X64 => "x86_64",
+        EfiArchitecture::Aa64 => "arm64",
+        EfiArchitecture::Ia32 => "i386",
+        EfiArchitecture::RiscV64 => "riscv64",
+        EfiArchitecture::LoongArch64 => "loongarch64",
+    };
+    [
+        format!("usr/lib/grub/{cpu}-efi-signed/grub{arch}.efi.signed"),
+        format!("usr/lib/grub/{cpu}-efi/monolithic/grub{arch}.efi"),
+        BOOTUPD.to_owned(),
+    ]
+}
+
+pub fn no_grub(architecture: EfiArchitecture) -> Error {
+    let [signed, unsigned, _] = paths(architecture);
+    Error::incompatible(format!(
+        "the image has no GRUB for UEFI at /{signed} or /{unsigned}; install the package that has it (Debian: \
+         grub-efi-amd64-signed with shim-signed, or grub-efi-amd64-unsigned), or choose another boot loader"
+    ))
+}
 
 /// What an EFI system partition gets of GRUB. The programs bring all modules with them, and look for their
 /// configuration in `EFI/<vendor>`, a name that is built in.
@@ -42,32 +71,11 @@ impl EfiPrograms {
             )));
         }
         let arch = architecture.as_str();
-        let cpu = match architecture {
-            EfiArchitecture::X64 => "x86_64",
-            EfiArchitecture::Aa64 => "arm64",
-            EfiArchitecture::Ia32 => "i386",
-            EfiArchitecture::RiscV64 => "riscv64",
-            EfiArchitecture::LoongArch64 => "loongarch64",
-        };
-        let first = |paths: &[String]| -> Result<Option<Vec<u8>>> {
-            for path in paths {
-                if let Some(program) = read_program(repo, tree, path)? {
-                    return Ok(Some(program));
-                }
-            }
-            Ok(None)
-        };
-        let bootupd = format!("usr/lib/bootupd/updates/EFI/{vendor}");
-        let signed = format!("usr/lib/grub/{cpu}-efi-signed/grub{arch}.efi.signed");
-        let unsigned = format!("usr/lib/grub/{cpu}-efi/monolithic/grub{arch}.efi");
-        let Some(grub) = first(&[signed.clone(), format!("{bootupd}/grub{arch}.efi"), unsigned.clone()])?
-        else {
-            return Err(Error::incompatible(format!(
-                "the image has no GRUB for UEFI at /{signed} or /{unsigned}; install the package that has it \
-                 (Debian: grub-efi-amd64-signed with shim-signed, or grub-efi-amd64-unsigned), or choose another \
-                 boot loader"
-            )));
-        };
+        let bootupd = format!("{BOOTUPD}/{vendor}");
+        let first = |paths: &[String]| first_program(repo, tree, paths);
+        let [signed, unsigned, _] = paths(architecture);
+        let grub = first(&[signed, format!("{bootupd}/grub{arch}.efi"), unsigned])?;
+        let grub = grub.ok_or_else(|| no_grub(architecture))?;
         let shim =
             first(&[format!("usr/lib/shim/shim{arch}.efi.signed"), format!("{bootupd}/shim{arch}.efi")])?;
         let keys = first(&[format!("usr/lib/shim/mm{arch}.efi.signed"), format!("{bootupd}/mm{arch}.efi")])?;

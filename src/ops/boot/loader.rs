@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::Bootloader;
 use super::grub::{self, EfiPrograms};
 use super::record::{BootRecord, Loader};
 use crate::boot::entries;
@@ -57,19 +58,34 @@ pub fn install(
     BootRecord::new(loader).write(sysroot)
 }
 
-fn install_systemd_boot(esp: &Dir, repo: &Repo, tree: &Tree, architecture: EfiArchitecture) -> Result<()> {
+/// Whether an image has what [`install`] takes from it, as far as names tell; for before anything is written.
+pub fn check_image(tree: &Tree, loader: Bootloader, architecture: &str) -> Result<()> {
+    let Some(efi) = EfiArchitecture::of(architecture) else { return Ok(()) };
+    let has = |path: &String| files::follow(tree, path).is_some();
+    match loader {
+        Bootloader::SystemdBoot if !systemd_boot_paths(efi).iter().any(has) => Err(no_systemd_boot(efi)),
+        Bootloader::Grub if !grub::paths(efi).iter().any(has) => Err(grub::no_grub(efi)),
+        _ => Ok(()),
+    }
+}
+
+/// A signed program works with and without Secure Boot.
+fn systemd_boot_paths(architecture: EfiArchitecture) -> [String; 2] {
     let path = format!("{PROGRAMS}/{}", architecture.program_name());
-    // A signed program works with and without Secure Boot.
-    let program = match read_program(repo, tree, &format!("{path}.signed"))? {
-        None => read_program(repo, tree, &path)?,
-        signed => signed,
-    };
-    let program = program.ok_or_else(|| {
-        Error::incompatible(format!(
-            "the image has no systemd-boot at /{path}; install the package that has it (Debian: \
-             systemd-boot-efi), or choose another boot loader"
-        ))
-    })?;
+    [format!("{path}.signed"), path]
+}
+
+fn no_systemd_boot(architecture: EfiArchitecture) -> Error {
+    Error::incompatible(format!(
+        "the image has no systemd-boot at /{PROGRAMS}/{}; install the package that has it (Debian: \
+         systemd-boot-efi), or choose another boot loader",
+        architecture.program_name()
+    ))
+}
+
+fn install_systemd_boot(esp: &Dir, repo: &Repo, tree: &Tree, architecture: EfiArchitecture) -> Result<()> {
+    let program = first_program(repo, tree, &systemd_boot_paths(architecture))?
+        .ok_or_else(|| no_systemd_boot(architecture))?;
     systemd_boot::install(esp, &program, architecture, Foreign::Replace)?;
     let mut conf = LoaderConf::read(esp)?.unwrap_or_default();
     conf.add_missing(Timeout::Seconds(MENU_SECONDS));
@@ -77,8 +93,17 @@ fn install_systemd_boot(esp: &Dir, repo: &Repo, tree: &Tree, architecture: EfiAr
     Ok(())
 }
 
-/// An EFI program of an image; `None` when it is not there.
-pub(super) fn read_program(repo: &Repo, tree: &Tree, path: &str) -> Result<Option<Vec<u8>>> {
+/// The first of these EFI programs that an image has.
+pub(super) fn first_program(repo: &Repo, tree: &Tree, paths: &[String]) -> Result<Option<Vec<u8>>> {
+    for path in paths {
+        if let Some(program) = read_program(repo, tree, path)? {
+            return Ok(Some(program));
+        }
+    }
+    Ok(None)
+}
+
+fn read_program(repo: &Repo, tree: &Tree, path: &str) -> Result<Option<Vec<u8>>> {
     let Some(entry) = files::follow(tree, path) else { return Ok(None) };
     let Some(mut content) = files::open(repo, entry, LARGEST_PROGRAM)? else { return Ok(None) };
     let mut program = Vec::new();

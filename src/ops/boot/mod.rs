@@ -19,7 +19,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use grub::DIRECTORY as GRUB_DIRECTORY;
-pub use loader::{Directories, install};
+pub use loader::{Directories, check_image, install};
 pub use place::Place;
 pub use record::Loader;
 pub(super) use wanted::Kernels;

@@ -9,9 +9,9 @@ use super::provenance::Provenance;
 use super::{InstallOptions, ROOT_HOME};
 use crate::env::Env;
 use crate::fsx::{self, Dir};
+use crate::ops::boot;
 use crate::ops::deploy::{Request, make_deployment};
 use crate::ops::fetch::{Resolved, absolute, resolve};
-use crate::ops::initramfs::Check;
 use crate::ops::var::populate_separate;
 use crate::ops::{Context, Error, InitOptions, Result, ResultExt, Run, files, init};
 use crate::progress::Event;
@@ -33,12 +33,15 @@ impl<'a> Job<'a> {
     pub fn new(options: &'a InstallOptions, context: &'a Context<'a>) -> Result<Self> {
         let resolved = resolve(&options.image, None, context)?;
         let resolved = resolved.spooled(&spool_directory(context.env));
-        let preview = Preview::of_bootable(&resolved, context)?;
+        let preview = Preview::of_bootable(&resolved, options.initramfs, context)?;
         let files = preview.configuration(&resolved)?;
         for warning in &files.warnings {
             context.reporter.report(Event::Warning(warning));
         }
         let choices = Choices::new(options, &files)?;
+        let architecture = &resolved.image.config.architecture;
+        boot::check_image(preview.tree(), choices.bootloader, architecture)
+            .context(|| format!("installing {}", resolved.reference))?;
         Ok(Self { options, context, resolved, preview, files, choices })
     }
 
@@ -69,12 +72,8 @@ impl<'a> Job<'a> {
         let kernel_arguments =
             arguments.into_iter().chain(choices.kernel_arguments.iter().cloned()).collect();
         let follow = options.target_image.as_ref().map(absolute).transpose()?;
-        let request = Request {
-            stateroot: Some(stateroot),
-            kernel_arguments,
-            follow,
-            initramfs: Check::Always(options.initramfs),
-        };
+        let request =
+            Request { stateroot: Some(stateroot), kernel_arguments, follow, initramfs: self.preview.later };
         let deployed = make_deployment(&sysroot, resolved, &request, context)?;
         let observed = sysroot.observe()?;
         let deployment = observed

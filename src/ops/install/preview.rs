@@ -5,17 +5,19 @@
 //! what it asks for, and that it fits.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
+use crate::boot::initrd::Search;
 use crate::digest::{ObjectId, Sha256};
 use crate::layer;
 use crate::layer::sink::ObjectSink;
 use crate::names::ImagePath;
 use crate::ops::checkout::DeploymentTree;
 use crate::ops::fetch::Resolved;
+use crate::ops::initramfs::Check;
 use crate::ops::pull::PullPlan;
-use crate::ops::{Context, Error, Result, ResultExt};
+use crate::ops::{Context, Error, ForeignInitramfs, Result, ResultExt, initramfs};
 use crate::parallel::in_batches;
 use crate::progress::{Event, Silent};
 use crate::repo::{self, LayerTree, Meta, Mtime, Node, Tree, TreeEntry};
@@ -33,6 +35,9 @@ const BLOCK: u64 = 4096;
 pub struct Preview {
     tree: Tree,
     texts: BTreeMap<ObjectId, Vec<u8>>,
+    initramfs: Initramfs,
+    /// Whether the initramfs has to be looked at again: one that is another name of another file was not.
+    pub later: Check,
     /// Bytes that its files take in an empty store, at least.
     pub root_bytes: u64,
     /// Bytes of the image's `/var`, which a separate file system would hold.
@@ -41,11 +46,24 @@ pub struct Preview {
 
 impl Preview {
     /// Reads an image. Refuses one that a machine cannot boot from or that cannot be deployed.
-    pub fn of_bootable(resolved: &Resolved, context: &Context<'_>) -> Result<Self> {
-        let preview = Self::of(resolved, context)?;
+    pub fn of_bootable(
+        resolved: &Resolved,
+        foreign: ForeignInitramfs,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        let mut preview = Self::of(resolved, context)?;
         let what = || format!("installing {}", resolved.reference);
-        layer::check_bootable(&preview.tree).context(what)?;
+        let path = layer::check_bootable(&preview.tree).context(what)?.initramfs;
         DeploymentTree::new(&preview.tree).context(what)?;
+        preview.later = Check::Always(foreign);
+        if let Some(Node::File { object, .. }) = preview.tree.get(&path).map(|e| &e.node)
+            && let Some(found) = preview.initramfs.remove(object)
+        {
+            if foreign == ForeignInitramfs::Refuse {
+                initramfs::judge(&path, found, context.reporter).context(what)?;
+            }
+            preview.later = Check::Never;
+        }
         Ok(preview)
     }
 
@@ -54,7 +72,7 @@ impl Preview {
         context.reporter.report(Event::Phase(&format!("reading {}", resolved.reference)));
         let layers = &resolved.image.layers;
         let read: Mutex<BTreeMap<Sha256, LayerTree>> = Mutex::default();
-        let texts: Mutex<BTreeMap<ObjectId, Vec<u8>>> = Mutex::default();
+        let kept: Mutex<(BTreeMap<ObjectId, Vec<u8>>, Initramfs)> = Mutex::default();
         let plan = PullPlan::new(layers, &HashSet::new());
         in_batches(
             &plan.fetch,
@@ -69,7 +87,9 @@ impl Preview {
                     let (tree, _) =
                         resolved.reader(index, &Silent).read(&mut sink, u64::MAX).context(what)?;
                     read.lock().unwrap_or_else(PoisonError::into_inner).insert(layers[index].diff_id, tree);
-                    texts.lock().unwrap_or_else(PoisonError::into_inner).extend(sink.texts);
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.0.extend(sink.texts);
+                    kept.1.extend(sink.initramfs);
                 }
                 Ok(())
             },
@@ -80,8 +100,15 @@ impl Preview {
             .context(|| format!("reading {}", resolved.reference))?;
         drop(read);
         crate::memory::give_back();
-        let texts = texts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Self { root_bytes: stored_bytes(&tree), var_bytes: var_bytes(&tree), tree, texts })
+        let (texts, initramfs) = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Self {
+            root_bytes: stored_bytes(&tree),
+            var_bytes: var_bytes(&tree),
+            tree,
+            texts,
+            initramfs,
+            later: Check::Never,
+        })
     }
 
     /// What its files of settings say.
@@ -145,25 +172,42 @@ fn var_bytes(tree: &Tree) -> u64 {
     tree.below(&var).iter().fold(0, |sum: u64, e| sum.saturating_add(size(e).next_multiple_of(BLOCK)))
 }
 
-/// Gives every file a number of its own in place of a name by content, and keeps what may be settings.
+/// What was found in files that may be the initramfs.
+type Initramfs = BTreeMap<ObjectId, io::Result<Search>>;
+
+/// What the next file may be.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    #[default]
+    Other,
+    Settings,
+    Initramfs,
+}
+
+/// Gives every file a number of its own in place of a name by content, and looks at what may be settings or the initramfs.
+#[derive(Default)]
 struct Sink {
     layer: u64,
     files: u64,
-    /// True when the next file may be one of settings.
-    wanted: bool,
+    next: Kind,
     kept_bytes: u64,
     texts: BTreeMap<ObjectId, Vec<u8>>,
+    initramfs: Initramfs,
 }
 
 impl Sink {
     fn new(layer: usize) -> Self {
-        Self { layer: layer as u64, files: 0, wanted: false, kept_bytes: 0, texts: BTreeMap::new() }
+        Self { layer: layer as u64, ..Self::default() }
     }
 }
 
 impl ObjectSink for Sink {
     fn announce(&mut self, path: &ImagePath) {
-        self.wanted = path.file_name().ends_with(b".toml");
+        self.next = match path.file_name() {
+            b"initramfs.img" => Kind::Initramfs,
+            name if name.ends_with(b".toml") => Kind::Settings,
+            _ => Kind::Other,
+        };
     }
 
     fn store(&mut self, _: &Meta, _: Mtime, size: u64, content: &mut dyn Read) -> repo::Result<ObjectId> {
@@ -172,11 +216,17 @@ impl ObjectSink for Sink {
         id[..8].copy_from_slice(&self.layer.to_be_bytes());
         id[8..16].copy_from_slice(&self.files.to_be_bytes());
         let id = ObjectId(id);
-        if self.wanted && size <= LARGEST_FILE && self.kept_bytes + size <= KEPT_BYTES {
-            let mut text = Vec::new();
-            content.take(size).read_to_end(&mut text).map_err(repo::Error::io("reading a file"))?;
-            self.kept_bytes += size;
-            self.texts.insert(id, text);
+        match self.next {
+            Kind::Settings if size <= LARGEST_FILE && self.kept_bytes + size <= KEPT_BYTES => {
+                let mut text = Vec::new();
+                content.take(size).read_to_end(&mut text).map_err(repo::Error::io("reading a file"))?;
+                self.kept_bytes += size;
+                self.texts.insert(id, text);
+            }
+            Kind::Initramfs => {
+                self.initramfs.insert(id, initramfs::search(&mut content.take(size)));
+            }
+            Kind::Settings | Kind::Other => {}
         }
         // What is not read is skipped by who reads the layer.
         Ok(id)
