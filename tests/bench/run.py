@@ -223,6 +223,8 @@ def one_round(registry, places, results):
         keep("fsck, nothing cached", who, measure(command))
         keep("fsck", who, measure(command))
 
+    install(keep, places)
+
     # What is left of the first release goes: its deployment on one side, its ref on the other.
     run(*reroot(store, "undeploy", "1"), stdout=subprocess.DEVNULL)
     run("ostree", f"--repo={other}/repo", "refs", "--delete", "v1")
@@ -230,6 +232,33 @@ def one_round(registry, places, results):
     keep("prune after removing a deployment", "reroot", measure(reroot(store, "prune")))
     keep("prune after removing a deployment", "ostree prune", measure(["ostree", f"--repo={other}/repo", "prune", "--refs-only"]))
     return store
+
+
+def install(keep, places):
+    """A raw disk from layers that are here, against the same layers unpacked into a file system in a raw file."""
+    job, ours, theirs = "install to a raw disk, gzip", places.new(), places.new()
+    with open(os.path.join(WORK, "gzip/index.json")) as file:
+        manifest = next(m for m in json.load(file)["manifests"] if m["annotations"]["org.opencontainers.image.ref.name"] == "v1")
+    with open(blob(manifest)) as file:
+        layers = " ".join(blob(layer) for layer in json.load(file)["layers"])
+    settle()
+    keep(job, "reroot", measure([REROOT, "--quiet", "install", "to-disk", "--image", f"oci:{WORK}/gzip:v1", "--size", "6G",
+                                 "--bootloader", "none", "--allow-foreign-initramfs", f"{ours}/disk.raw"]))
+    settle()
+    keep(job, "mkfs + tar", measure(["sh", "-ec", f"""
+        truncate -s 6G {theirs}/disk.raw
+        mkfs.ext4 -q -F {theirs}/disk.raw
+        mkdir {theirs}/root
+        mount -o loop {theirs}/disk.raw {theirs}/root
+        for layer in {layers}; do tar -C {theirs}/root --xattrs --xattrs-include='*' --numeric-owner -xzpf $layer; done
+        umount {theirs}/root
+        sync {theirs}/disk.raw"""]))
+    for place in (ours, theirs):
+        os.unlink(f"{place}/disk.raw")
+
+
+def blob(descriptor):
+    return os.path.join(WORK, "gzip/blobs", descriptor["digest"].replace(":", "/"))
 
 
 def status_time(registry, places):
@@ -249,6 +278,7 @@ TARGETS = [
     ("fsck", "ostree fsck", "wall", 0.25),
     ("fsck, nothing cached", "ostree fsck", "wall", 0.25),
     ("prune after removing a deployment", "ostree prune", "wall", 0.6),
+    ("install to a raw disk, gzip", "mkfs + tar", "wall", 1.5),
     ("cold pull to a deployment, gzip", "podman pull", "cpu", 0.5),
 ]
 

@@ -21,7 +21,8 @@ pub struct Bootable {
 }
 
 /// Checks all entries of ours below `boot`, which is `$BOOT` of the physical root `root`, and GRUB's menu when there is
-/// one. Gives them in the order of the menu, the default first.
+/// one: a part of them in their order, since it is replaced after new entries are written and before old ones go. Gives
+/// what is in the menu in its order, the default first.
 pub fn check(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
     let mut entries: Vec<Entry> = names(&boot.join("loader/entries"))
         .into_iter()
@@ -35,11 +36,25 @@ pub fn check(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
     entries.sort_by_key(|entry| {
         (entry.left == Some(0), entry.one("machine-id").map(str::to_owned), Reverse(entry.order))
     });
-    let grub = boot.join("loader/grub.cfg");
-    if grub.exists() {
-        check_grub(&fs::read_to_string(grub).unwrap(), &entries, what);
+    let bootable = entries.iter().map(|entry| entry.check(root, boot, what)).collect::<Vec<_>>();
+    match fs::read_to_string(boot.join("loader/grub.cfg")) {
+        Ok(menu) => {
+            let listed = check_grub(&menu, &entries, what);
+            bootable.into_iter().filter(|entry| listed.contains(&entry.id_in_menu())).collect()
+        }
+        Err(_) => bootable,
     }
-    entries.iter().map(|entry| entry.check(root, boot, what)).collect()
+}
+
+impl Bootable {
+    fn id_in_menu(&self) -> String {
+        id_in_menu(&self.file_name)
+    }
+}
+
+/// Without counters, so that GRUB remembers the same name.
+fn id_in_menu(file_name: &str) -> String {
+    file_name.split(['+', '.']).next().unwrap().to_owned()
 }
 
 /// The same, and the menu is exactly what the records of the deployments say: each is there once, under its number.
@@ -165,8 +180,8 @@ fn inside(boot: &Path, path: &str) -> PathBuf {
     boot.join(path.trim_start_matches('/'))
 }
 
-/// GRUB's menu has the same entries, in the same order, with the same kernels and arguments.
-fn check_grub(menu: &str, entries: &[Entry], what: &str) {
+/// GRUB's menu has entries that are there, in the same order, with the same kernels and arguments. Gives their ids.
+fn check_grub(menu: &str, entries: &[Entry], what: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut default = None;
     for line in menu.lines().map(words) {
@@ -187,8 +202,9 @@ fn check_grub(menu: &str, entries: &[Entry], what: &str) {
     found.retain(|(id, ..)| id.strip_prefix("reroot-").is_some_and(|rest| rest.starts_with(is_digit)));
     let expected: Vec<_> = entries
         .iter()
+        .filter(|entry| found.iter().any(|(id, ..)| *id == id_in_menu(&entry.file_name)))
         .map(|entry| {
-            let id = entry.file_name.split(['+', '.']).next().unwrap().to_owned();
+            let id = id_in_menu(&entry.file_name);
             let one = |key| entry.one(key).unwrap().to_owned();
             // A path in the menu is one of the file system, in an entry one of $BOOT.
             (id, one("title"), one("linux"), one("initrd"), entry.options().replace('"', ""))
@@ -203,6 +219,7 @@ fn check_grub(menu: &str, entries: &[Entry], what: &str) {
     }
     assert_eq!(found, expected, "{what}: GRUB's menu (left) and the entries");
     assert_eq!(default, expected.first().map(|entry| entry.0.clone()), "{what}: the default");
+    found.into_iter().map(|entry| entry.0).collect()
 }
 
 /// A line of GRUB's script as words (GRUB's manual, "Quoting"): quotes and backslashes are taken away.
