@@ -8,6 +8,8 @@ use super::{Error, Result, entries, grub};
 use crate::crashpoint;
 use crate::fsx::{self, Dir};
 
+const SETTLING: &str = "bringing $BOOT to the disk";
+
 /// What comes from outside while a plan is carried out.
 pub struct Outside<'a> {
     /// Opens the files of a pair where they come from.
@@ -32,7 +34,7 @@ pub struct Report {
 /// left is swept first: it may be what `$BOOT` is full of.
 pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Report> {
     let mut report = Report::default();
-    sweep_scratch(boot)?;
+    sweep(boot, outside.settle)?;
     check_space(plan, boot)?;
     entries::ensure_directory(boot)?;
     for pair in &plan.pairs_to_write {
@@ -49,7 +51,7 @@ pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Rep
         report.entries_written += 1;
         crashpoint!("boot.entry-written").map_err(Error::io("writing boot entries"))?;
     }
-    let mut settle = || (outside.settle)().map_err(Error::io("bringing $BOOT to the disk"));
+    let mut settle = || (outside.settle)().map_err(Error::io(SETTLING));
     if let Some(menu) = &plan.grub_menu {
         grub::prepare_menu(boot, menu)?;
         crashpoint!("boot.menu-prepared").map_err(Error::io("writing the menu"))?;
@@ -70,7 +72,12 @@ pub fn execute(plan: &Plan, boot: &Dir, outside: &mut Outside<'_>) -> Result<Rep
     Ok(report)
 }
 
-fn sweep_scratch(boot: &Dir) -> Result<()> {
+/// Removes what interrupted commands left. Before [`super::plan::Observed`] is read: where the power went while FAT
+/// renamed, a kernel may be there under two names, and goes with the one that is swept.
+///
+/// Settles first: the menu before the last change may be what GRUB still finds.
+pub fn sweep(boot: &Dir, settle: &mut dyn FnMut() -> io::Result<()>) -> Result<()> {
+    settle().map_err(Error::io(SETTLING))?;
     entries::sweep_scratch(boot, &entries::read_entries(boot)?)?;
     grub::sweep_menus(boot)?;
     kernel::sweep_scratch(boot)

@@ -10,7 +10,7 @@ use reroot::fsx::{self, LoopDevice};
 use serde_json::Value;
 
 use crate::support::boot_menu;
-use crate::support::image::{Image, Layer, Layout, bootable, bootable_layer};
+use crate::support::image::{Image, Layer, Layout, bootable_layer};
 use crate::support::raw_disk::RawDisk;
 use crate::support::reroot::{Ran, Reroot};
 use crate::support::skip::{scratch, skip};
@@ -205,15 +205,13 @@ fn an_installation_that_fails_leaves_a_disk_that_does_not_boot() {
     let image = place.image(&with_loader());
     place.install(&["--image", &image, "--size", "1G"]).ok();
     assert!(table(&place.disk()).is_some());
-    // The new image has no boot loader, which is found out late.
-    let image = place.image(&bootable());
+    // What the new image has for a boot loader is none, which is found out late.
+    let programs = ["x64", "aa64"].map(|arch| format!("usr/lib/systemd/boot/efi/systemd-boot{arch}.efi"));
+    let layer = programs.into_iter().fold(Layer::new(), |layer, program| layer.file(program, "MZ"));
+    let image = place.image(&with_loader().layer(layer));
     let ran = place.install(&["--image", &image, "--wipe"]);
-    assert_eq!(ran.code, Some(1));
-    assert!(
-        ran.stderr.contains("the image has no systemd-boot at /usr/lib/systemd/boot/efi/"),
-        "{}",
-        ran.stderr
-    );
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("is not systemd-boot: it does not say its version"), "{}", ran.stderr);
     assert!(table(&place.disk()).is_none(), "a table is left");
     assert_eq!(place.loop_devices(), 0, "a loop device is left");
 }

@@ -46,7 +46,8 @@ pub fn menu(entries: &[Entry], root: &GrubRoot) -> Result<String> {
 fn menu_entry(entry: &Entry, root: &GrubRoot) -> Result<String, String> {
     let BlsPaths { linux, initrds, devicetree } = paths(entry, root)?;
     let arguments = kernel_arguments(&entry.bls.options()).map_err(|error| error.to_string())?;
-    let title = entry.bls.title().unwrap_or(&entry.file_name);
+    // GRUB takes what begins with a dash for an option, quoted or not.
+    let title = entry.bls.title().unwrap_or(&entry.file_name).trim_start_matches(['-', ' ']);
     let mut command = vec![linux];
     command.extend(arguments.iter().map(|argument| quote(argument)));
     let mut text = format!("menuentry {} --class reroot --id {} {{\n", quote(title), quote(&id(entry)));
@@ -159,6 +160,13 @@ mod tests {
             entry("type2.conf", "title none\nefi /x.efi\n"),
         ];
         assert_eq!(menu(&entries, &root()).unwrap(), include_str!("../../../fixtures/bls/grub.cfg"));
+    }
+
+    #[test]
+    fn a_title_is_no_option() {
+        let dashed = entry("reroot-0000000002.conf", "title --unrestricted -x (reroot:7)\nlinux /k\n");
+        let text = menu(&[dashed], &root()).unwrap();
+        assert!(text.contains("menuentry 'unrestricted -x (reroot:7)' --class"), "{text}");
     }
 
     #[test]

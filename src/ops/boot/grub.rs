@@ -15,9 +15,8 @@ const MENU_SECONDS: u32 = 3;
 /// Where bootupd(8) takes programs from.
 const BOOTUPD: &str = "usr/lib/bootupd/updates/EFI";
 
-/// Where an image may have GRUB: the signed program of Debian and its descendants, the other one, and a directory with the
-/// programs of several vendors.
-pub fn paths(architecture: EfiArchitecture) -> [String; 3] {
+/// Where Debian and its descendants have the signed program, and the other one.
+fn paths(architecture: EfiArchitecture) -> [String; 2] {
     let arch = architecture.as_str();
     let cpu = match architecture {
         EfiArchitecture::X64 => "x86_64",
@@ -29,15 +28,38 @@ pub fn paths(architecture: EfiArchitecture) -> [String; 3] {
     [
         format!("usr/lib/grub/{cpu}-efi-signed/grub{arch}.efi.signed"),
         format!("usr/lib/grub/{cpu}-efi/monolithic/grub{arch}.efi"),
-        BOOTUPD.to_owned(),
     ]
 }
 
+/// The programs of GRUB that an image has, the best first: Debian's signed one, what Fedora keeps for bootupd(8), Debian's
+/// other one.
+pub fn candidates(tree: &Tree, architecture: EfiArchitecture) -> Vec<String> {
+    let [signed, unsigned] = paths(architecture);
+    let name = format!("/grub{}.efi", architecture.as_str());
+    let bootupd = files::follow(tree, BOOTUPD).map_or(&[][..], |directory| tree.below(&directory.path));
+    let bootupd = bootupd.iter().map(|entry| entry.path.to_string());
+    let bootupd = bootupd.filter(|path| path.ends_with(&name) && !path.ends_with(&format!("/BOOT{name}")));
+    let all = [signed].into_iter().chain(bootupd).chain([unsigned]);
+    all.filter(|path| files::follow(tree, path).is_some()).collect()
+}
+
+/// The directory below `/EFI` that a program looks for its configuration in: it is built in when the program is made,
+/// whatever the system calls itself.
+fn vendor(program: &[u8]) -> Option<String> {
+    const PREFIX: &[u8] = b"/EFI/";
+    program.windows(PREFIX.len()).enumerate().filter(|(_, window)| *window == PREFIX).find_map(|(at, _)| {
+        let rest = &program[at + PREFIX.len()..];
+        let name = &rest[..rest.iter().take(64).position(|b| *b == 0)?];
+        let is_name = !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(b));
+        (is_name && name != b"BOOT").then(|| String::from_utf8_lossy(name).into_owned())
+    })
+}
+
 pub fn no_grub(architecture: EfiArchitecture) -> Error {
-    let [signed, unsigned, _] = paths(architecture);
+    let [signed, unsigned] = paths(architecture);
     Error::incompatible(format!(
-        "the image has no GRUB for UEFI at /{signed} or /{unsigned}; install the package that has it (Debian: \
-         grub-efi-amd64-signed with shim-signed, or grub-efi-amd64-unsigned), or choose another boot loader"
+        "the image has no GRUB for UEFI at /{signed}, /{unsigned} or below /{BOOTUPD}; install the package that has it \
+         (Debian: grub-efi-amd64-signed with shim-signed, or grub-efi-amd64-unsigned), or choose another boot loader"
     ))
 }
 
@@ -53,33 +75,22 @@ pub struct EfiPrograms {
 
 impl EfiPrograms {
     /// Finds them in an image: signed ones before others, with shim when that is there.
-    ///
-    /// Debian and its descendants keep them below `/usr/lib/grub` and `/usr/lib/shim`; Fedora, in images, where
-    /// bootupd(8) takes them from.
     pub fn read(repo: &Repo, tree: &Tree, architecture: EfiArchitecture) -> Result<Self> {
-        let release = files::os_release(repo, tree)?;
-        let vendor = release.get("ID").map_or("linux", String::as_str);
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && !name.starts_with('.')
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
-        if !is_name(vendor) {
-            return Err(Error::incompatible(format!(
-                "the image's os-release has the ID `{}`, which cannot name a directory",
-                vendor.escape_debug()
-            )));
-        }
         let arch = architecture.as_str();
+        let candidates = candidates(tree, architecture);
+        let path = candidates.first().ok_or_else(|| no_grub(architecture))?;
+        let grub = first_program(repo, tree, &candidates[..1])?.ok_or_else(|| no_grub(architecture))?;
+        let Some(vendor) = vendor(&grub) else {
+            return Err(Error::incompatible(format!(
+                "GRUB at /{path} of the image does not say where it looks for its configuration (/EFI/<vendor>)"
+            )));
+        };
         let bootupd = format!("{BOOTUPD}/{vendor}");
         let first = |paths: &[String]| first_program(repo, tree, paths);
-        let [signed, unsigned, _] = paths(architecture);
-        let grub = first(&[signed, format!("{bootupd}/grub{arch}.efi"), unsigned])?;
-        let grub = grub.ok_or_else(|| no_grub(architecture))?;
         let shim =
             first(&[format!("usr/lib/shim/shim{arch}.efi.signed"), format!("{bootupd}/shim{arch}.efi")])?;
         let keys = first(&[format!("usr/lib/shim/mm{arch}.efi.signed"), format!("{bootupd}/mm{arch}.efi")])?;
-        Ok(Self { vendor: vendor.into(), grub, shim: shim.map(|shim| (shim, keys)) })
+        Ok(Self { vendor, grub, shim: shim.map(|shim| (shim, keys)) })
     }
 
     /// What goes where below `EFI`: under the names that firmware starts by itself (UEFI, "Removable Media Boot
@@ -89,8 +100,10 @@ impl EfiPrograms {
         let (arch, fallback) = (architecture.as_str(), architecture.fallback_name());
         let vendor = self.vendor.as_str();
         let grub = format!("grub{arch}.efi");
+        // Signed programs look beside themselves as well.
         let mut files = vec![
             (vendor, "grub.cfg".to_owned(), stub.as_bytes()),
+            (REMOVABLE, "grub.cfg".to_owned(), stub.as_bytes()),
             (vendor, grub.clone(), self.grub.as_slice()),
         ];
         let Some((shim, keys)) = &self.shim else {
@@ -140,5 +153,23 @@ pub fn install(
             programs.write(esp, architecture, &grub::esp_stub(root, DIRECTORY))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_says_where_its_configuration_is() {
+        for (program, expected) in [
+            (&b"MZ..%s/EFI/\0..(,gpt2)/EFI/debian\0.."[..], Some("debian")),
+            (b"/EFI/BOOT\0/EFI/fedora\0", Some("fedora")),
+            (b"/EFI/../x\0", None),
+            (b"/EFI/debian", None),
+            (b"/EFI/", None),
+        ] {
+            assert_eq!(vendor(program).as_deref(), expected);
+        }
     }
 }

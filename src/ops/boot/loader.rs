@@ -64,7 +64,7 @@ pub fn check_image(tree: &Tree, loader: Bootloader, architecture: &str) -> Resul
     let has = |path: &String| files::follow(tree, path).is_some();
     match loader {
         Bootloader::SystemdBoot if !systemd_boot_paths(efi).iter().any(has) => Err(no_systemd_boot(efi)),
-        Bootloader::Grub if !grub::paths(efi).iter().any(has) => Err(grub::no_grub(efi)),
+        Bootloader::Grub if grub::candidates(tree, efi).is_empty() => Err(grub::no_grub(efi)),
         _ => Ok(()),
     }
 }

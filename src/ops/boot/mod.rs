@@ -24,9 +24,9 @@ pub use place::Place;
 pub use record::Loader;
 pub(super) use wanted::Kernels;
 
-use super::{Context, Error, Result};
+use super::{Context, Result};
 use crate::boot;
-use crate::boot::execute::{Outside, execute};
+use crate::boot::execute::{Outside, execute, sweep};
 use crate::boot::plan::{self, Menu};
 use crate::fsx;
 use crate::progress::Event;
@@ -115,8 +115,14 @@ pub fn update(
         // The last deployment is removed: its entry stays, as the only thing that says what was there.
         return Ok(());
     }
-    let found = boot::plan::Observed::read(&boot)?;
     let menu = loader.menu();
+    let mut settle = || match menu {
+        Menu::Entries => Ok(()),
+        Menu::Grub(_) => fsx::checkpoint(&boot),
+    };
+    // Settles also when there is nothing else to do.
+    sweep(&boot, &mut settle)?;
+    let found = boot::plan::Observed::read(&boot)?;
     let plan = plan::plan(&wanted, &menu, &found)?;
     for difference in &plan.differences {
         reporter.report(Event::Warning(&format!(
@@ -125,12 +131,8 @@ pub fn update(
             difference.keys.join(", ")
         )));
     }
-    let mut settle = || match menu {
-        Menu::Entries => Ok(()),
-        Menu::Grub(_) => fsx::checkpoint(&boot),
-    };
     if plan.is_empty() {
-        return settle().map_err(Error::io("bringing $BOOT to the disk"));
+        return Ok(());
     }
     let mut source = |pair: &boot::kernel::Pair| kernels.open(pair);
     execute(&plan, &boot, &mut Outside { source: &mut source, settle: &mut settle })?;

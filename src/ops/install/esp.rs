@@ -1,7 +1,7 @@
 //! The EFI system partition, written without mounting it: the kernel of a build container often has no vfat.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 
 use super::disk::Partition;
 use super::fat_dots;
@@ -11,11 +11,16 @@ use crate::ops::{Error, Result};
 
 const LABEL: [u8; 11] = *b"ESP        ";
 const CHUNK: usize = 256 << 10;
+/// Bytes at the start of the partition.
+const WIPED: usize = 1 << 20;
 
 /// Makes a FAT32 file system in the partition and copies a directory into it. Not synced.
 pub fn write(disk: &File, partition: &Partition, volume_id: u32, content: &Dir) -> Result<()> {
     let write = || {
         let mut slice = Slice::new(disk, partition.start, partition.length);
+        // What was on the disk before: formatting leaves sectors alone in which other file systems have their marks.
+        slice.write_all(&vec![0; WIPED])?;
+        slice.rewind()?;
         let options = fatfs::FormatVolumeOptions::new()
             .fat_type(fatfs::FatType::Fat32)
             .volume_label(LABEL)

@@ -7,9 +7,11 @@ use super::configuration::Configuration;
 use super::preview::Preview;
 use super::provenance::Provenance;
 use super::{InstallOptions, ROOT_HOME};
+use crate::boot::file_name::BootOrder;
+use crate::boot::grub;
 use crate::env::Env;
 use crate::fsx::{self, Dir};
-use crate::ops::boot;
+use crate::ops::boot::{self, Bootloader};
 use crate::ops::deploy::{Request, make_deployment};
 use crate::ops::fetch::{Resolved, absolute, resolve};
 use crate::ops::var::populate_separate;
@@ -26,6 +28,8 @@ pub struct Job<'a> {
     pub preview: Preview,
     pub files: Configuration,
     pub choices: Choices,
+    /// The first deployment boots before this.
+    pub highest_order: Option<BootOrder>,
 }
 
 impl<'a> Job<'a> {
@@ -39,10 +43,14 @@ impl<'a> Job<'a> {
             context.reporter.report(Event::Warning(warning));
         }
         let choices = Choices::new(options, &files)?;
+        if choices.bootloader == Bootloader::Grub {
+            let line: Vec<&str> = choices.kernel_arguments.iter().map(KernelArgument::as_str).collect();
+            grub::kernel_arguments(&line.join(" ")).map_err(|e| Error::invalid(e.to_string()))?;
+        }
         let architecture = &resolved.image.config.architecture;
         boot::check_image(preview.tree(), choices.bootloader, architecture)
             .context(|| format!("installing {}", resolved.reference))?;
-        Ok(Self { options, context, resolved, preview, files, choices })
+        Ok(Self { options, context, resolved, preview, files, choices, highest_order: None })
     }
 
     /// As the image names it.
@@ -66,6 +74,12 @@ impl<'a> Job<'a> {
         let stateroot = choices.stateroot.clone().unwrap_or_default();
         init(path, &InitOptions { stateroot: Some(stateroot.clone()), run: Run::Real }, context)?;
         let sysroot = Sysroot::open(path, context.env)?;
+        if let Some(order) = self.highest_order {
+            let locked = sysroot.lock(context.wait)?;
+            let mut counters = locked.observe()?.counters;
+            counters.saw_order(order.get());
+            locked.write_counters(&counters)?;
+        }
         if let Some((_, separate)) = &var {
             separate.write(&sysroot.lock(context.wait)?.ensure_stateroot(&stateroot)?)?;
         }

@@ -48,6 +48,22 @@ impl Mount {
     }
 }
 
+/// The file systems that the running system lives on may be mounted a second time, and would be emptied there.
+fn refuse_running_system(dir: &Dir, path: &Path) -> Result<()> {
+    let shown = path.display();
+    let device =
+        rustix::fs::fstat(dir).map_err(|e| Error::io(format!("looking at {shown}"))(e.into()))?.st_dev;
+    match ["/", "/sysroot", "/var"]
+        .iter()
+        .find(|own| rustix::fs::stat(**own).is_ok_and(|s| s.st_dev == device))
+    {
+        None => Ok(()),
+        Some(own) => Err(Error::invalid(format!(
+            "the file system at {shown} is the one at {own}, which the running system lives on; mount another one there"
+        ))),
+    }
+}
+
 /// `\040` is a space: such characters are written as three octal digits.
 fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
@@ -88,7 +104,9 @@ impl Prepared {
             .and_then(|proc| fsx::read_limited(&proc, "mountinfo", MOUNTINFO_BYTES))
             .map_err(Error::io("reading /proc/self/mountinfo"))?
             .unwrap_or_default();
-        Self::of_mounts(real, dir, &String::from_utf8_lossy(&text))
+        let prepared = Self::of_mounts(real, dir, &String::from_utf8_lossy(&text))?;
+        refuse_running_system(&prepared.dir, path)?;
+        Ok(prepared)
     }
 
     fn of_mounts(path: PathBuf, dir: Dir, mountinfo: &str) -> Result<Self> {

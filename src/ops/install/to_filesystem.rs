@@ -16,6 +16,8 @@ use super::fill::{Job, argument};
 use super::mounted::{Mount, Prepared};
 use super::superblock::uuid_of;
 use super::{Filesystem, InstallOptions, fits};
+use crate::boot::entries;
+use crate::boot::file_name::BootOrder;
 use crate::boot::grub::GrubRoot;
 use crate::crashpoint;
 use crate::digest::Sha256;
@@ -78,11 +80,12 @@ pub fn to_filesystem(
             printable(first.as_bytes())
         )));
     }
-    let job = Job::new(options, context)?;
+    let mut job = Job::new(options, context)?;
     let bootloader = job.choices.bootloader;
     let boot = Boot::choose(&prepared, bootloader)?;
     let root = RootMount::of(&prepared, &job)?;
     probe(&prepared)?;
+    job.highest_order = check_entries(&boot.open(&prepared, boot.point), replace)?;
     check_space(&prepared, &boot, &job, replace)?;
     let mut arguments = root.arguments()?;
     arguments.extend(boot.argument(&job, context)?);
@@ -120,6 +123,22 @@ pub fn to_filesystem(
         digest: record.image.digest,
         kernel: record.kernel,
     })
+}
+
+/// The highest boot order on `$BOOT`: what is installed goes before it. Entries of ours that are there belong to another
+/// installation, or to one that is installed anew, and will be removed.
+fn check_entries(boot: &Result<Dir>, replace: Replace) -> Result<Option<BootOrder>> {
+    // What cannot be opened yet is made later.
+    let Ok(boot) = boot else { return Ok(None) };
+    let found = entries::read_entries(boot)?;
+    match (found.ours().next(), replace) {
+        (Some((_, entry)), Replace::Refuse) => Err(Error::invalid(format!(
+            "the boot partition has entries of another installation of reroot ({}), and two cannot share one; \
+             `--replace wipe` removes them",
+            entries::shown(&entry.file_name)
+        ))),
+        _ => Ok(found.highest_order()),
+    }
 }
 
 /// How the initramfs finds the root file system.
