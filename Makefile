@@ -62,7 +62,7 @@ image:
 disk: image
 	rm -f $(machine)/disk.raw $(machine)/variables
 	$(machine)/programs/reroot install to-disk --image oci:$(machine)/image:os --size 4G --bootloader systemd-boot \
-		--karg console=ttyS0 $(if $(KEYS),--root-ssh-authorized-keys '$(KEYS)') $(machine)/disk.raw
+		--karg console=ttyS0 --karg no_timer_check $(if $(KEYS),--root-ssh-authorized-keys '$(KEYS)') $(machine)/disk.raw
 
 $(machine)/disk.raw:
 	$(MAKE) disk
