@@ -53,6 +53,19 @@ impl Place {
         self.directory.path().join("disk.img")
     }
 
+    /// Copies the EFI system partition, the first of the disk, to a file of its own.
+    pub fn esp(&self, table: &GPT) -> std::path::PathBuf {
+        let (disk, esp) = (self.disk(), self.directory.path().join("esp.img"));
+        let (start, length) = partition(&disk, table, 1);
+        run(command("dd").args(["bs=1M", "status=none"]).args([
+            format!("if={}", disk.display()),
+            format!("of={}", esp.display()),
+            format!("skip={}", start >> 20),
+            format!("count={}", length >> 20),
+        ]));
+        esp
+    }
+
     /// How many loop devices are attached to the disk.
     pub fn loop_devices(&self) -> usize {
         let devices = fs::read_dir("/sys/block").unwrap();
@@ -85,10 +98,15 @@ pub fn table(disk: &Path) -> Option<GPT> {
     GPT::find_from(&mut file).ok()
 }
 
-/// The bytes of a partition as a file of its own.
+/// Where a partition begins and how long it is, in bytes.
 pub fn partition(disk: &Path, table: &GPT, number: u32) -> (u64, u64) {
     assert!(disk.exists());
     (table[number].starting_lba * SECTOR, table[number].size().unwrap() * SECTOR)
+}
+
+pub fn open_esp(esp: &Path) -> fatfs::FileSystem<File> {
+    let file = File::options().read(true).write(true).open(esp).unwrap();
+    fatfs::FileSystem::new(file, fatfs::FsOptions::new()).unwrap()
 }
 
 pub fn read(volume: &fatfs::FileSystem<File>, path: &str) -> Vec<u8> {
@@ -125,20 +143,9 @@ fn a_disk_has_everything_that_boots_it() {
     assert_eq!(table[2].partition_name.as_str(), "root");
 
     // The EFI system partition, as firmware reads it.
-    let (start, length) = partition(&disk, &table, 1);
-    let esp = place.directory.path().join("esp.img");
-    run(command("dd")
-        .args(["bs=1M", "status=none"])
-        .arg(format!("if={}", disk.display()))
-        .arg(format!("of={}", esp.display()))
-        .arg(format!("skip={}", start >> 20))
-        .arg(format!("count={}", length >> 20)));
+    let esp = place.esp(&table);
     run(command("fsck.vfat").arg("-n").arg(&esp));
-    let volume = fatfs::FileSystem::new(
-        File::options().read(true).write(true).open(&esp).unwrap(),
-        fatfs::FsOptions::new(),
-    )
-    .unwrap();
+    let volume = open_esp(&esp);
     let fallback = if cfg!(target_arch = "aarch64") { "BOOTAA64.EFI" } else { "BOOTX64.EFI" };
     assert_eq!(read(&volume, &format!("EFI/BOOT/{fallback}")), LOADER.as_bytes());
     let entry = read(&volume, "loader/entries/reroot-0000000001.conf");

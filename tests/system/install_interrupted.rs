@@ -7,7 +7,7 @@ use std::time::Duration;
 use reroot::boot::bls::BlsEntry;
 use reroot::fsx::{self, LoopDevice};
 
-use crate::install::{Place, loader_layer, partition, table};
+use crate::install::{Place, loader_layer, open_esp, partition, table};
 use crate::support::image::{Image, KERNEL};
 use crate::support::skip::say;
 use crate::support::tools::{command, run};
@@ -38,15 +38,7 @@ fn assert_complete(place: &Place, what: &str) {
     run(command("e2fsck").args(["-f", "-n"]).arg(device.path()));
     let root = fsx::mount_detached(device.path(), "ext4").unwrap();
     let open = |path: &str| fsx::read_in_root(&root, path.as_bytes(), 1 << 20).unwrap().unwrap();
-    let (start, length) = partition(&disk, &table, 1);
-    let esp = place.directory.path().join("esp.img");
-    run(command("dd").args(["bs=1M", "status=none"]).args([
-        format!("if={}", disk.display()),
-        format!("of={}", esp.display()),
-        format!("skip={}", start >> 20),
-        format!("count={}", length >> 20),
-    ]));
-    let volume = fatfs::FileSystem::new(File::open(&esp).unwrap(), fatfs::FsOptions::new()).unwrap();
+    let volume = open_esp(&place.esp(&table));
     let entry = crate::install::read(&volume, "loader/entries/reroot-0000000001.conf");
     let entry = BlsEntry::parse(&entry, "entry").unwrap();
     let kernel = open(&format!("reroot/deploy/default/deploy/1/usr/lib/modules/{KERNEL}/vmlinuz"));

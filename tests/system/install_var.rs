@@ -4,7 +4,7 @@ use std::fs::File;
 
 use reroot::fsx::{self, LoopDevice};
 
-use crate::install::{Place, loader_layer, partition, read, table};
+use crate::install::{Place, loader_layer, open_esp, partition, read, table};
 use crate::support::image::{Image, Layer};
 use crate::support::tools::{command, run};
 
@@ -41,15 +41,7 @@ fn var_has_a_partition_that_only_the_installation_fills() {
         assert_eq!(fsx::read_in_root(&var, b"roothome/.ssh/authorized_keys", 10).unwrap().unwrap(), b"key\n");
     }
     let argument = format!("reroot.var=UUID={uuid}:ext4");
-    let (start, length) = partition(&disk, &table, 1);
-    let esp = place.directory.path().join("esp.img");
-    run(command("dd").args(["bs=1M", "status=none"]).args([
-        format!("if={}", disk.display()),
-        format!("of={}", esp.display()),
-        format!("skip={}", start >> 20),
-        format!("count={}", length >> 20),
-    ]));
-    let volume = fatfs::FileSystem::new(File::open(&esp).unwrap(), fatfs::FsOptions::new()).unwrap();
+    let volume = open_esp(&place.esp(&table));
     let entry = String::from_utf8(read(&volume, "loader/entries/reroot-0000000001.conf")).unwrap();
     assert!(entry.contains(&format!(" {argument} reroot=/reroot/deploy/default/deploy/1")), "{entry}");
 
