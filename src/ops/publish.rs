@@ -12,8 +12,8 @@ use crate::names::StaterootName;
 use crate::progress::Event;
 use crate::repo::Tree;
 use crate::sysroot::{
-    BootFacts, DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, LockedSysroot,
-    Observed, Origin, Stateroot, Sysroot,
+    BootFacts, DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Health,
+    LockedSysroot, Observed, Origin, Stateroot, Sysroot,
 };
 
 /// A deployment that is to be made.
@@ -62,6 +62,9 @@ impl Publication {
             image: self.image.clone(),
             kernel,
             boot: Some(boot),
+            finalized: true,
+            tries: None,
+            health: Health::default(),
         };
         let deployment = Deployment { record, origin: Some(self.origin.clone()) };
         let room = Room::find(sysroot, Place::Mounted, observed, &deployment)?;

@@ -81,11 +81,12 @@ pub fn decide(observed: &Observed, policy: &Policy) -> Result<Plan> {
     for deployment in &observed.deployments {
         let key = deployment.key();
         // Pins are kept beside the policy, not instead of what it would keep.
-        let counted = observed.of_stateroot(&key.stateroot).filter(|d| !d.record.pinned);
+        let counted =
+            observed.of_stateroot(&key.stateroot).filter(|d| !d.record.pinned && d.record.finalized);
         let before = counted.take_while(|d| !d.is(&key)).count();
         let mut reasons: Vec<Reason> =
             slots.of_deployment(deployment).into_iter().map(Reason::from).collect();
-        if before < policy.retain.get() && !deployment.record.pinned {
+        if before < policy.retain.get() && !deployment.record.pinned && deployment.record.finalized {
             reasons.push(Reason::Retained);
         }
         if reasons.is_empty() {
@@ -154,11 +155,14 @@ mod tests {
 
     #[test]
     fn what_runs_or_waits_stays() {
-        let mut observed = observed("a:6 a:5 a:4 a:3 a:2 a:1");
+        let mut observed = observed("a:6~ a:5 a:4 a:3 a:2 a:1");
         observed.booted = Some(key("a", 2));
         observed.staged = Some(key("a", 6));
         // Six is staged, five boots next, four is where a rollback goes, two runs.
         assert_eq!(removed(&observed, 1), ["a:1", "a:3"]);
+        // Nobody will finalize it any more.
+        observed.staged = None;
+        assert_eq!(removed(&observed, 1), ["a:1", "a:3", "a:6"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod counters;
 mod deployment;
 mod error;
 mod handle;
+mod health;
 pub mod layout;
 mod locked;
 mod observe;
@@ -37,11 +38,13 @@ pub use counters::Counters;
 pub use deployment::{Deployment, DeploymentId, DeploymentKey, ParseDeploymentIdError};
 pub use error::{Error, Result};
 pub use handle::Sysroot;
+pub use health::{FailedBoot, Health, HealthState};
 pub use locked::LockedSysroot;
 pub use observe::{Leftover, Observed, Problem, ProblemKind};
 pub use origin::{KernelArgument, Origin, line_of};
 pub use record::{
-    BootFacts, BroughtArgument, DeployedImage, DeploymentRecord, RunRecord, parse_state, print_state,
+    BootFacts, BootedRecord, BroughtArgument, DeployedImage, DeploymentRecord, StagedRecord, parse_state,
+    print_state,
 };
 pub use separate_var::SeparateVar;
 pub use slots::{Slot, Slots};

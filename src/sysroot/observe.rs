@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::layout::{self, Name};
 use super::record::parse_state;
 use super::{
-    Counters, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Error, Origin, Result, RunRecord,
-    Stateroot, Sysroot,
+    BootedRecord, Counters, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Error, Origin, Result,
+    StagedRecord, Stateroot, Sysroot,
 };
 use crate::fsx::{self, Dir, FileType};
 use crate::names::{StaterootName, printable};
@@ -16,11 +17,17 @@ use crate::names::{StaterootName, printable};
 /// Everything that decisions are made on. Plain data: tests make their own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
-    /// The complete deployments of all stateroots in boot order: what boots first is first.
+    /// The complete deployments of all stateroots in boot order: what boots first is first, and those that are not
+    /// finalized are where they would be.
     pub deployments: Vec<Deployment>,
     pub stateroots: Vec<StaterootName>,
     pub booted: Option<DeploymentKey>,
+    /// Whether the booted system forgets its changes of `/etc`.
+    pub transient_etc: bool,
+    /// Waits for its finalization.
     pub staged: Option<DeploymentKey>,
+    /// Whether it waits until it is unlocked as well.
+    pub staged_is_locked: bool,
     /// The next numbers; already beyond everything that was seen.
     pub counters: Counters,
     /// What a killed process left behind, or what a running one is working on.
@@ -81,6 +88,11 @@ impl Observed {
         self.deployments.iter().find(|d| d.is(key))
     }
 
+    /// Those that the boot loader knows, or should, in boot order.
+    pub fn finalized(&self) -> impl Iterator<Item = &Deployment> {
+        self.deployments.iter().filter(|d| d.record.finalized)
+    }
+
     /// The deployments of one stateroot in boot order.
     pub fn of_stateroot<'a>(&'a self, name: &'a StaterootName) -> impl Iterator<Item = &'a Deployment> {
         self.deployments.iter().filter(move |d| d.record.stateroot == *name)
@@ -115,8 +127,18 @@ pub(super) fn observe(sysroot: &Sysroot) -> Result<Observed> {
     }
     // The highest order boots first. Equal orders do not happen; the newer number wins if they do.
     observed.deployments.sort_by_key(|d| std::cmp::Reverse((d.record.order, d.record.id)));
-    observed.booted = read_run(sysroot, layout::BOOTED, &mut observed)?;
-    observed.staged = read_run(sysroot, layout::STAGED, &mut observed)?;
+    if let Some(booted) = read_run::<BootedRecord>(sysroot, layout::BOOTED, &mut observed)? {
+        observed.booted = Some(booted.deployment);
+        observed.transient_etc = booted.transient_etc;
+    }
+    if let Some(staged) = read_run::<StagedRecord>(sysroot, layout::STAGED, &mut observed)? {
+        let is_finalized = observed.deployment(&staged.deployment).is_some_and(|d| d.record.finalized);
+        // Finalized, and stopped before the file was removed.
+        if !is_finalized {
+            observed.staged = Some(staged.deployment);
+            observed.staged_is_locked = staged.locked;
+        }
+    }
     Ok(observed)
 }
 
@@ -251,12 +273,16 @@ fn read_counters(sysroot: &Sysroot, observed: &mut Observed) -> Result<()> {
     Ok(())
 }
 
-fn read_run(sysroot: &Sysroot, name: &str, observed: &mut Observed) -> Result<Option<DeploymentKey>> {
+fn read_run<T: DeserializeOwned>(
+    sysroot: &Sysroot,
+    name: &str,
+    observed: &mut Observed,
+) -> Result<Option<T>> {
     let Some(run) = sysroot.run() else { return Ok(None) };
     let path = format!("/{}/{name}", layout::RUN);
     let Some(bytes) = read(run, name, &path)? else { return Ok(None) };
-    match parse_state::<RunRecord>(&bytes, &path) {
-        Ok(record) => Ok(Some(record.deployment)),
+    match parse_state(&bytes, &path) {
+        Ok(record) => Ok(Some(record)),
         Err(error @ Error::Newer { .. }) => Err(error),
         Err(error) => {
             let message = error.to_string();

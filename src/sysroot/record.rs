@@ -4,10 +4,12 @@
 //! ignores them and a writer that drops them do no harm; everything else raises the version, and older files
 //! are then upgraded in memory. One example of every version is kept under `fixtures/state/`.
 
+use std::num::NonZeroU32;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentId, DeploymentKey, Error, Result};
+use super::{DeploymentId, DeploymentKey, Error, Health, Result};
 use crate::digest::{Sha256, TreeId};
 use crate::names::StaterootName;
 
@@ -34,6 +36,24 @@ pub struct DeploymentRecord {
     /// Absent in records of before there was such a thing: all but the machine's arguments is in the tree as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootFacts>,
+    /// False from staging to finalization: its `/etc` is not merged, and no boot loader knows it. One that is not
+    /// staged either was forgotten by a power cut, and never boots.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub finalized: bool,
+    /// How often the boot loader may try it until a boot of it has completed. Settled when the deployment is made;
+    /// absent when boots of it are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Health::is_unknown")]
+    pub health: Health,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// What the boot loader is told of a deployment beside its origin and its number. Settled when the deployment is made:
@@ -80,13 +100,28 @@ pub struct DeployedImage {
     pub timestamp: Option<String>,
 }
 
-/// `/run/reroot/booted.json` and `staged.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `/run/reroot/booted.json`, as `reroot-prepare-root` writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RunRecord {
+pub struct BootedRecord {
     pub version: u32,
     #[serde(flatten)]
     pub deployment: DeploymentKey,
+    /// Changes of `/etc` are forgotten at the next boot, and none is carried into a new deployment.
+    #[serde(default)]
+    pub transient_etc: bool,
+}
+
+/// `/run/reroot/staged.json`: gone at every reboot, so what is not finalized until then never boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedRecord {
+    pub version: u32,
+    #[serde(flatten)]
+    pub deployment: DeploymentKey,
+    /// Not to be finalized until it is unlocked.
+    #[serde(default)]
+    pub locked: bool,
 }
 
 /// Parses a state file, its version first: what else is in there is only known for versions that are known.
@@ -134,6 +169,8 @@ mod tests {
 
     const RECORD_V1: &str = include_str!("../../fixtures/state/v1/deployment.json");
     const RECORD_V1_WITH_BOOT: &str = include_str!("../../fixtures/state/v1/deployment-boot.json");
+    const RECORD_V1_STAGED: &str = include_str!("../../fixtures/state/v1/deployment-staged.json");
+    const STAGED_V1: &str = include_str!("../../fixtures/state/v1/staged.json");
     const BOOTED_V1: &str = include_str!("../../fixtures/state/v1/booted.json");
 
     fn key(id: u64) -> DeploymentKey {
@@ -151,9 +188,15 @@ mod tests {
         let boot = record.boot.as_ref().unwrap();
         assert_eq!(boot.machine_arguments[0].file, "/etc/reroot/kargs.d/50-serial.toml");
         assert_eq!(String::from_utf8(print_state(&record)).unwrap(), RECORD_V1_WITH_BOOT);
-        let booted: RunRecord = parse_state(BOOTED_V1.as_bytes(), "booted.json").unwrap();
-        assert_eq!(booted.deployment, key(7));
-        assert_eq!(String::from_utf8(print_state(&booted)).unwrap(), BOOTED_V1);
+        let booted: BootedRecord = parse_state(BOOTED_V1.as_bytes(), "booted.json").unwrap();
+        assert_eq!((booted.deployment, booted.transient_etc), (key(7), false));
+        let staged: StagedRecord = parse_state(STAGED_V1.as_bytes(), "staged.json").unwrap();
+        assert_eq!((&staged.deployment, staged.locked), (&key(8), true));
+        assert_eq!(String::from_utf8(print_state(&staged)).unwrap(), STAGED_V1);
+        let record = DeploymentRecord::parse(RECORD_V1_STAGED.as_bytes(), &key(9), "9.json").unwrap();
+        assert_eq!((record.finalized, record.tries), (false, NonZeroU32::new(3)));
+        assert_eq!(record.health.failures[0].reason, "10-web.sh: exit status 1");
+        assert_eq!(String::from_utf8(print_state(&record)).unwrap(), RECORD_V1_STAGED);
     }
 
     #[test]

@@ -46,8 +46,7 @@ pub struct Slots {
 impl Slots {
     /// Assigns the slots. A staged deployment is not bootable yet, so it is neither default nor rollback.
     pub fn of(observed: &Observed) -> Self {
-        let bootable = |d: &&Deployment| !observed.staged.as_ref().is_some_and(|key| d.is(key));
-        let mut order = observed.deployments.iter().filter(bootable);
+        let mut order = observed.finalized();
         let default = order.next();
         let rollback = default
             .and_then(|first| order.find(|d| d.record.stateroot == first.record.stateroot))
@@ -112,10 +111,12 @@ mod tests {
 
     #[test]
     fn booted_and_staged_are_what_the_running_system_says() {
-        let mut observed = observed("default:3 default:2! default:1");
-        observed.booted = Some(key("default", 2));
-        assert_eq!(shown(&observed), "d3: default, d2: booted+rollback+pinned, d1: ");
-        observed.staged = Some(key("default", 3));
-        assert_eq!(shown(&observed), "d3: staged, d2: booted+default+pinned, d1: rollback");
+        let mut running = observed("default:3 default:2! default:1");
+        running.booted = Some(key("default", 2));
+        assert_eq!(shown(&running), "d3: default, d2: booted+rollback+pinned, d1: ");
+        let mut staging = observed("default:3~ default:2! default:1 default:4~");
+        staging.booted = Some(key("default", 2));
+        staging.staged = Some(key("default", 3));
+        assert_eq!(shown(&staging), "d3: staged, d2: booted+default+pinned, d1: rollback, d4: ");
     }
 }

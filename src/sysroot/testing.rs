@@ -1,19 +1,22 @@
 //! Observations made by hand, for tests of what is decided on them.
 
 use super::record::VERSION;
-use super::{DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Observed, Origin};
+use super::{
+    DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Health, Observed, Origin,
+};
 use crate::digest::{Sha256, TreeId};
 
 pub fn key(stateroot: &str, id: u64) -> DeploymentKey {
     DeploymentKey { stateroot: stateroot.parse().unwrap(), id: DeploymentId::new(id).unwrap() }
 }
 
-/// Deployments in boot order, each `stateroot:id`, with `!` when pinned.
+/// Deployments in boot order, each `stateroot:id`, with `!` when pinned, `~` when not finalized.
 pub fn observed(text: &str) -> Observed {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut observed = Observed::default();
     for (index, word) in words.iter().enumerate() {
-        let (name, pinned) = word.strip_suffix('!').map_or((*word, false), |name| (name, true));
+        let (name, finalized) = word.strip_suffix('~').map_or((*word, true), |name| (name, false));
+        let (name, pinned) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
         let (stateroot, id) = name.split_once(':').unwrap();
         let key = key(stateroot, id.parse().unwrap());
         let order = (words.len() - index) as u64;
@@ -22,7 +25,9 @@ pub fn observed(text: &str) -> Observed {
         if !observed.stateroots.contains(&key.stateroot) {
             observed.stateroots.push(key.stateroot.clone());
         }
-        observed.deployments.push(deployment(key, order, pinned));
+        let mut deployment = deployment(key, order, pinned);
+        deployment.record.finalized = finalized;
+        observed.deployments.push(deployment);
     }
     observed
 }
@@ -48,6 +53,9 @@ fn deployment(key: DeploymentKey, order: u64, pinned: bool) -> Deployment {
             },
             kernel: "6.12".into(),
             boot: None,
+            finalized: true,
+            tries: None,
+            health: Health::default(),
         },
         origin: Some(Origin {
             reference,

@@ -1,6 +1,6 @@
 //! What is mounted where.
 
-use reroot::sysroot::RunRecord;
+use reroot::sysroot::BootedRecord;
 
 use crate::machine::Machine;
 
@@ -67,7 +67,7 @@ fn the_deployment_is_read_only_and_its_etc_and_var_are_not() {
     );
     assert_eq!(booted.stderr, "");
 
-    let read: RunRecord = serde_json::from_slice(booted.record_bytes()).unwrap();
+    let read: BootedRecord = serde_json::from_slice(booted.record_bytes()).unwrap();
     assert_eq!((read.version, read.deployment.to_string()), (1, "deployment 3 of stateroot os".into()));
 }
 

@@ -107,8 +107,7 @@ pub fn update(
     let observed = locked.observe()?;
     let mut kernels = Kernels::new(sysroot);
     let mut wanted = Vec::new();
-    let stays = |key: &DeploymentKey| !without.contains(key) && observed.staged.as_ref() != Some(key);
-    for deployment in observed.deployments.iter().filter(|d| stays(&d.key())) {
+    for deployment in observed.finalized().filter(|d| !without.contains(&d.key())) {
         wanted.push(kernels.wanted(deployment, observed.stateroots.len() > 1)?);
     }
     if wanted.is_empty() {

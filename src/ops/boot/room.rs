@@ -92,10 +92,10 @@ fn with(observed: &Observed, new: &Deployment) -> Observed {
 /// The menu of `observed`, which is what is there (`now`) or will be.
 fn candidates(observed: &Observed, now: &Observed, kernels: &mut Kernels<'_>) -> Result<Vec<Candidate>> {
     let slots = Slots::of(observed);
-    let boots_now = now.deployments.iter().find(|d| now.staged.as_ref() != Some(&d.key()));
+    let boots_now = now.finalized().next();
     let several = observed.stateroots.len() > 1;
-    let in_menu = observed.deployments.iter().filter(|d| observed.staged.as_ref() != Some(&d.key()));
-    in_menu
+    observed
+        .finalized()
         .map(|deployment| {
             let mut needed_as: Vec<String> =
                 slots.of_deployment(deployment).iter().map(ToString::to_string).collect();

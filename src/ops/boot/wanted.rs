@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroU32;
 
 use super::arguments::{self, Local};
 use super::facts::{self, Machine};
@@ -13,7 +14,7 @@ use crate::boot::plan::Wanted;
 use crate::digest::TreeId;
 use crate::names::StaterootName;
 use crate::ops::{Error, Result};
-use crate::sysroot::{BootFacts, Deployment, SeparateVar, Stateroot, Sysroot};
+use crate::sysroot::{BootFacts, Deployment, DeploymentRecord, HealthState, SeparateVar, Stateroot, Sysroot};
 
 /// Kernels of deployments, each read when it has to be and then once.
 pub struct Kernels<'s> {
@@ -55,7 +56,7 @@ impl<'s> Kernels<'s> {
             options: arguments::print(&line),
             pair,
             machine_id: None,
-            tries: None,
+            tries: tries(record),
             extra: Vec::new(),
         })
     }
@@ -93,6 +94,11 @@ impl<'s> Kernels<'s> {
         let open = |object| repo.open_object(&object).map_err(io::Error::other);
         Ok(PairSource { vmlinuz: open(vmlinuz)?, initrd: open(initrd)? })
     }
+}
+
+/// How often the loader may try an entry. A bad one keeps the counters that it has.
+fn tries(record: &DeploymentRecord) -> Option<NonZeroU32> {
+    record.tries.filter(|_| record.health.state != HealthState::Good)
 }
 
 fn pair(facts: &BootFacts) -> Result<Pair> {

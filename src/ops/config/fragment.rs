@@ -12,6 +12,7 @@ use crate::sysroot::line_of;
 pub struct Fragment {
     pub retain: Option<Spanned<u64>>,
     pub reserve_percent: Option<Spanned<u64>>,
+    pub boot_tries: Option<Spanned<u64>>,
 }
 
 impl Fragment {

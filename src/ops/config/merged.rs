@@ -15,6 +15,7 @@ pub struct Placed<T> {
 pub struct Merged {
     pub retain: Option<Placed<u64>>,
     pub reserve_percent: Option<Placed<u64>>,
+    pub boot_tries: Option<Placed<u64>>,
 }
 
 impl Merged {
@@ -24,8 +25,9 @@ impl Merged {
             place: format!("{file}:{}", line_of(text, Some(value.span()))),
             value: value.into_inner(),
         };
-        let Fragment { retain, reserve_percent } = fragment;
+        let Fragment { retain, reserve_percent, boot_tries } = fragment;
         self.retain = retain.map(place).or(self.retain.take());
         self.reserve_percent = reserve_percent.map(place).or(self.reserve_percent.take());
+        self.boot_tries = boot_tries.map(place).or(self.boot_tries.take());
     }
 }

@@ -1,6 +1,6 @@
 //! The settings that operations use.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::super::{Error, Result};
 use super::merged::{Merged, Placed};
@@ -13,16 +13,24 @@ pub struct Config {
     pub retain: NonZeroUsize,
     /// The share of the file system that a pull leaves free.
     pub reserve: Reserve,
+    /// How often the boot loader tries a new deployment before it falls back; `None` when boots are not counted.
+    pub boot_tries: Option<NonZeroU32>,
 }
 
 /// More is a typing mistake.
 const MOST_RETAINED: u64 = 1000;
 /// With more than half of the disk held back, the disk is too small anyway.
 const MOST_RESERVED: u64 = 50;
+/// Nobody waits for more boots that fail.
+const MOST_TRIES: u64 = 20;
 
 impl Default for Config {
     fn default() -> Self {
-        Self { retain: NonZeroUsize::new(3).expect("3 is not 0"), reserve: Reserve::default() }
+        Self {
+            retain: NonZeroUsize::new(3).expect("3 is not 0"),
+            reserve: Reserve::default(),
+            boot_tries: NonZeroU32::new(3),
+        }
     }
 }
 
@@ -31,7 +39,7 @@ impl TryFrom<Merged> for Config {
 
     fn try_from(merged: Merged) -> Result<Self> {
         let default = Self::default();
-        let Merged { retain, reserve_percent } = merged;
+        let Merged { retain, reserve_percent, boot_tries } = merged;
         let retain = match retain {
             Some(retain) => NonZeroUsize::new(within("retain", retain, 1..=MOST_RETAINED)? as usize),
             None => None,
@@ -42,7 +50,11 @@ impl TryFrom<Merged> for Config {
             }
             None => default.reserve,
         };
-        Ok(Self { retain: retain.unwrap_or(default.retain), reserve })
+        let boot_tries = match boot_tries {
+            Some(tries) => NonZeroU32::new(within("boot-tries", tries, 0..=MOST_TRIES)? as u32),
+            None => default.boot_tries,
+        };
+        Ok(Self { retain: retain.unwrap_or(default.retain), reserve, boot_tries })
     }
 }
 

@@ -261,11 +261,8 @@ fn what_is_in_use_is_not_undeployed() {
         world.deploy("stable");
     }
     let host = world.path().join("host");
-    fs::create_dir_all(host.join("run/reroot")).unwrap();
-    std::os::unix::fs::symlink("../root", host.join("sysroot")).unwrap();
-    let state = |id: u64| format!(r#"{{"version":1,"stateroot":"default","id":{id}}}"#);
-    fs::write(host.join("run/reroot/booted.json"), state(1)).unwrap();
-    fs::write(host.join("run/reroot/staged.json"), state(3)).unwrap();
+    world.boot(1);
+    world.stage(3);
     pin(&world.sysroot(), id(2), None, Run::Real, &world.context()).unwrap();
     assert_eq!(world.order(), "3:staged 2:default+pinned 1:booted+rollback");
     for (n, expected) in [

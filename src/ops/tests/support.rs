@@ -173,6 +173,26 @@ impl World {
     }
 
     /// The numbers in boot order, each with its slots.
+    /// Makes it look as if a deployment was booted from this sysroot.
+    pub fn boot(&self, id: u64) {
+        let host = self.path().join("host");
+        fs::create_dir_all(host.join("run/reroot")).unwrap();
+        let sysroot = host.join("sysroot");
+        if !sysroot.exists() {
+            std::os::unix::fs::symlink("../root", sysroot).unwrap();
+        }
+        fs::write(host.join("run/reroot/booted.json"), run_state(id)).unwrap();
+    }
+
+    /// Makes it look as if a deployment was staged, and not finalized yet.
+    pub fn stage(&self, id: u64) {
+        let file = self.deployments().join(format!("{id}.json"));
+        let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        record["finalized"] = false.into();
+        fs::write(file, record.to_string()).unwrap();
+        fs::write(self.path().join("host/run/reroot/staged.json"), run_state(id)).unwrap();
+    }
+
     pub fn order(&self) -> String {
         let status = status(&self.sysroot()).unwrap();
         assert_eq!(status.problems, []);
@@ -186,6 +206,10 @@ impl World {
             .collect();
         lines.join(" ")
     }
+}
+
+fn run_state(id: u64) -> String {
+    format!(r#"{{"version":1,"stateroot":"default","id":{id}}}"#)
 }
 
 pub fn id(n: u64) -> DeploymentId {
