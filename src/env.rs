@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::fsx;
+
 /// The process's surroundings. Tests make their own; nothing else reads environment variables, the clock or
 /// the host's `/etc`.
 #[derive(Debug, Clone)]
@@ -42,6 +44,13 @@ impl Env {
     /// A variable that is set and not empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// What tells this boot from every other; empty when the kernel does not say.
+    pub fn boot_id(&self) -> String {
+        let directory = fsx::open_dir(&self.config_root.join("proc/sys/kernel/random"));
+        let id = directory.ok().and_then(|dir| fsx::read_limited(&dir, "boot_id", 64).ok().flatten());
+        id.map(|id| String::from_utf8_lossy(&id).trim().to_owned()).unwrap_or_default()
     }
 
     /// The user's home directory, when there is one.

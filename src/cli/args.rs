@@ -9,7 +9,7 @@ use super::exit::Code;
 use super::output::Output;
 use crate::names::StaterootName;
 use crate::oci::platform::Platform;
-use crate::ops::{Context, ForeignInitramfs, Result};
+use crate::ops::{Context, EtcStrategy, ForeignInitramfs, Result};
 
 /// Keep a Linux system as numbered deployments of bootable container images
 ///
@@ -108,6 +108,15 @@ impl InitramfsArgument {
     }
 }
 
+/// What to do where `/etc` was changed here and the new defaults do not go with that.
+#[derive(Debug, Args)]
+pub(super) struct EtcArgument {
+    /// What to do where a changed file is in the way of a new directory in /etc, or a changed directory of a file:
+    /// fail, keep-local or take-new
+    #[arg(long, value_name = "STRATEGY", default_value = "fail")]
+    pub etc_strategy: EtcStrategy,
+}
+
 /// Which of the images of an index.
 #[derive(Debug, Args)]
 pub(super) struct ForPlatform {
@@ -123,6 +132,8 @@ pub(super) enum Command {
     Deploy(cmd::deploy::Args),
     Upgrade(cmd::upgrade::Args),
     Switch(cmd::switch::Args),
+    Unstage(cmd::unstage::Args),
+    FinalizeStaged(cmd::finalize_staged::Args),
     Rollback(cmd::rollback::Args),
     Status(cmd::status::Args),
     Kargs(cmd::kargs::Args),
@@ -145,6 +156,7 @@ impl Command {
             | Self::Install(_)
             | Self::Upgrade(_)
             | Self::Switch(_)
+            | Self::FinalizeStaged(_)
             | Self::Prune(_)
             | Self::Image(_) => true,
             Self::Kargs(args) => args.changes(),
@@ -159,6 +171,8 @@ impl Command {
             Self::Deploy(args) => cmd::deploy::run(args, global, context, output),
             Self::Upgrade(args) => cmd::upgrade::run(args, global, context, output),
             Self::Switch(args) => cmd::switch::run(args, global, context, output),
+            Self::Unstage(args) => cmd::unstage::run(args, global, context, output),
+            Self::FinalizeStaged(args) => cmd::finalize_staged::run(args, global, context, output),
             Self::Rollback(args) => cmd::rollback::run(args, global, context, output),
             Self::Status(args) => cmd::status::run(args, global, context, output),
             Self::Kargs(args) => cmd::kargs::run(args, global, context, output),

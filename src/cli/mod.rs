@@ -5,6 +5,7 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "help texts write `[:TAG]` and mean no link")]
 
+mod apply;
 mod args;
 mod cmd;
 mod editor;

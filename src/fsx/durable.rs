@@ -67,6 +67,12 @@ pub fn exchange(dir: &Dir, name: &str, other: &str) -> io::Result<()> {
     }
 }
 
+/// Gives two files or directories of two directories each other's places in one step. Durable once both directories are
+/// synced. An error on a file system that cannot (renameat2(2), `RENAME_EXCHANGE`).
+pub fn exchange_between(from: &Dir, name: &str, to: &Dir, other: &str) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(from, name, to, other, RenameFlags::EXCHANGE)?)
+}
+
 /// Removes a file; false when it was absent. Durable once the directory is synced.
 pub fn remove_file(dir: &Dir, name: &str) -> io::Result<bool> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {

@@ -82,6 +82,24 @@ impl ImageReference {
         }
     }
 
+    /// The same image under another tag, not pinned to a manifest any more.
+    pub fn with_tag(&self, tag: &str) -> Result<Self> {
+        if !is_tag(tag) {
+            return Err(Error::InvalidReference {
+                text: printable(tag.as_bytes()).chars().take(300).collect(),
+                reason: "the tag has characters that tags cannot have, or none".into(),
+            });
+        }
+        let mut this = self.clone();
+        let (own, digest) = match &mut this {
+            Self::Registry(r) => (&mut r.tag, &mut r.digest),
+            Self::ShortName(r) => (&mut r.tag, &mut r.digest),
+            Self::OciDir(r) | Self::OciArchive(r) | Self::DockerArchive(r) => (&mut r.tag, &mut r.digest),
+        };
+        (*own, *digest) = (Some(tag.into()), None);
+        Ok(this)
+    }
+
     /// The same image place, pinned to a manifest.
     pub fn with_digest(&self, manifest: Sha256) -> Self {
         let mut this = self.clone();

@@ -33,7 +33,7 @@ pub fn check_upgrade(
     context: &Context<'_>,
 ) -> Result<UpdateCheck> {
     let start = Start::observe(sysroot, options.stateroot.as_ref())?;
-    let resolved = resolve(&start.reference()?, options.platform.as_ref(), context)?;
+    let resolved = resolve(&start.reference_with(options)?, options.platform.as_ref(), context)?;
     let facts = ImageFacts::of_config(&resolved.image.config);
     let record = &start.deployment.record;
     Ok(UpdateCheck {

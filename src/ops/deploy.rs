@@ -1,4 +1,4 @@
-//! Deploy: an image becomes the newest deployment of a stateroot.
+//! Deploy: an image becomes the newest deployment of a stateroot; on the running system at the next shutdown.
 //!
 //! The download holds the shared lock, so that others can deploy and look meanwhile; the checkout and the
 //! publication hold the exclusive one. A gc that comes between the two finds an image that nothing refers to
@@ -11,10 +11,11 @@ use super::boot::facts::{self, Machine};
 use super::fetch::{FetchPlan, Resolved, resolve};
 use super::image::ImageFacts;
 use super::initramfs::Check;
-use super::publish::Publication;
+use super::merge::EtcStrategy;
+use super::publish::{Finalization, Publication};
 use super::pull::{Bootable, Pulled};
 use super::status::ImageStatus;
-use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, boot, platform};
+use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, boot, platform, staging};
 use crate::digest::TreeId;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
@@ -37,6 +38,8 @@ pub struct DeployOptions {
     /// `None`: that of this machine.
     pub platform: Option<Platform>,
     pub initramfs: ForeignInitramfs,
+    pub etc: EtcStrategy,
+    pub finalization: Finalization,
     pub run: Run,
 }
 
@@ -47,6 +50,10 @@ pub struct Deployed {
     pub dry_run: bool,
     /// True when the newest deployment is this image already and nothing was done.
     pub unchanged: bool,
+    /// True when it waits for the shutdown to be finalized.
+    pub staged: bool,
+    /// True when it waits until it is unlocked as well.
+    pub locked: bool,
     pub id: DeploymentId,
     pub stateroot: StaterootName,
     /// From the physical root, with a leading slash.
@@ -76,6 +83,8 @@ pub fn deploy(
         stateroot: options.stateroot.clone(),
         kernel_arguments: options.kernel_arguments.clone(),
         initramfs: Check::WhereBooted(options.initramfs),
+        etc: options.etc,
+        finalization: options.finalization,
         ..Request::default()
     };
     match options.run {
@@ -93,6 +102,8 @@ pub(super) struct Request {
     /// What upgrades follow, when it is not where the image is fetched from.
     pub follow: Option<ImageReference>,
     pub initramfs: Check,
+    pub etc: EtcStrategy,
+    pub finalization: Finalization,
 }
 
 impl Request {
@@ -103,7 +114,8 @@ impl Request {
     /// What is decided about kernel arguments on this machine.
     fn local(&self, observed: &Observed) -> Result<Local> {
         let stateroot = self.stateroot(observed);
-        let origin = observed.of_stateroot(&stateroot).next().and_then(|first| first.origin.as_ref());
+        let first = observed.of_stateroot(&stateroot).find(|d| !observed.is_abandoned(d));
+        let origin = first.and_then(|first| first.origin.as_ref());
         let mut local = origin.map(Local::of_origin).transpose()?.unwrap_or_default();
         for argument in &Local::of_lists(&self.kernel_arguments, &[])?.added {
             local.added.append_if_missing(argument.clone());
@@ -115,6 +127,9 @@ impl Request {
     fn check(&self, sysroot: &Sysroot, resolved: &Resolved, observed: &Observed) -> Result<()> {
         platform::check(sysroot, resolved)?;
         self.local(observed)?;
+        if self.finalization == Finalization::Locked && !staging::stages(observed) {
+            return Err(staging::only_where_booted());
+        }
         if let Machine::Deployment(deployment) = Machine::of(observed, &self.stateroot(observed)) {
             facts::of_machine(sysroot, deployment, &resolved.image.config.architecture)?;
         }
@@ -148,6 +163,8 @@ impl Request {
             },
             facts: None,
             initramfs: self.initramfs,
+            etc: self.etc,
+            finalization: self.finalization,
         })
     }
 }
@@ -163,6 +180,8 @@ pub(super) fn plan_deployment(sysroot: &Sysroot, resolved: &Resolved, request: &
     Ok(Deployed {
         dry_run: true,
         unchanged: false,
+        staged: staging::stages(&observed),
+        locked: request.finalization == Finalization::Locked,
         id: key.id,
         path: layout::deployment_path(&key),
         stateroot: key.stateroot,
@@ -198,6 +217,8 @@ pub(super) fn make_deployment(
         return Ok(Deployed {
             dry_run: false,
             unchanged: false,
+            staged: !record.finalized,
+            locked: request.finalization == Finalization::Locked,
             id: record.id,
             path: deployment.path(),
             stateroot: record.stateroot.clone(),

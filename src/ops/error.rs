@@ -63,6 +63,10 @@ impl Error {
         Self::Other { kind: ErrorKind::Incompatible, message: message.into() }
     }
 
+    pub fn verification(message: impl Into<String>) -> Self {
+        Self::Other { kind: ErrorKind::Verification, message: message.into() }
+    }
+
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::Other { kind: ErrorKind::Corrupt, message: message.into() }
     }

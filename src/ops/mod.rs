@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`status()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
+//! | [`finalize_staged`], [`unstage`], [`set_finalization`] | exclusive |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 
@@ -20,23 +21,27 @@ mod diff;
 mod error;
 mod fetch;
 mod files;
+mod finalize;
 pub mod fsck;
 pub mod image;
 mod init;
 mod initramfs;
 pub mod install;
 mod kargs;
+mod merge;
 mod packages;
 mod pin;
 mod platform;
 mod prune;
 mod publish;
 pub mod pull;
+mod reboot_required;
 mod retention;
 mod rollback;
 mod select;
 mod space;
 mod spool;
+mod staging;
 mod status;
 mod switch;
 #[cfg(test)]
@@ -54,17 +59,21 @@ pub use deploy::{DeployOptions, Deployed, deploy};
 pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, Times, diff};
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use fetch::FetchPlan;
+pub use finalize::{Finalized, finalize_staged};
 pub use init::{InitOptions, Initialized, init};
 pub use initramfs::ForeignInitramfs;
 pub use kargs::{
     ChangedArguments, Edits, KernelArguments, KernelArgumentsChange, KernelArgumentsOf, ShownArgument,
     Source as ArgumentSource, change_kernel_arguments, editable, kernel_arguments,
 };
+pub use merge::EtcStrategy;
 pub use packages::{PackageChange, PackageDiff};
 pub use pin::{Pinning, pin, unpin};
 pub use prune::{PruneReport, RemovedDeployment, prune};
+pub use publish::Finalization;
 pub use retention::{Kept, Plan, Policy, Reason, Removed, decide};
-pub use rollback::{RollbackOptions, RolledBack, rollback};
+pub use rollback::{EtcOfRollback, RollbackOptions, RolledBack, StagedOne, rollback};
+pub use staging::{FinalizationLock, Unstaged, set_finalization, unstage};
 pub use status::{DeploymentStatus, ImageStatus, Status, status};
 pub use switch::switch;
 pub use undeploy::{Undeployed, undeploy};

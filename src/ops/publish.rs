@@ -1,20 +1,30 @@
 //! From an image in the store to a deployment: everything is known and checked before anything is written.
+//!
+//! On the running system a new deployment is [staged](super::staging): what the machine's `/etc` is at the shutdown goes
+//! into it. On another one there is nothing to wait for.
+
+use std::num::NonZeroU32;
 
 use super::boot::facts::{self, Machine};
 use super::boot::room::Room;
-use super::boot::{self, Place};
+use super::boot::{self, Bootloader, Place};
 use super::checkout::DeploymentTree;
-use super::{Context, Error, Result, ResultExt, initramfs, var};
+use super::merge::{EtcSource, EtcStrategy};
+use super::{Context, Error, Result, ResultExt, initramfs, staging, var};
 use crate::digest::TreeId;
 use crate::fsx;
 use crate::layer;
-use crate::names::StaterootName;
+use crate::names::{ImagePath, StaterootName};
 use crate::progress::Event;
 use crate::repo::Tree;
 use crate::sysroot::{
     BootFacts, DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Health,
     LockedSysroot, Observed, Origin, Stateroot, Sysroot,
 };
+
+/// What says that a boot of a deployment has completed. Boots of an image without it are not counted: it would fall back
+/// for no reason.
+const BLESSES: &str = "usr/lib/systemd/system/reroot-boot-complete.service";
 
 /// A deployment that is to be made.
 pub(super) struct Publication {
@@ -26,6 +36,17 @@ pub(super) struct Publication {
     /// `None`: to be read from the tree and from the machine's `/etc`.
     pub facts: Option<BootFacts>,
     pub initramfs: initramfs::Check,
+    pub etc: EtcStrategy,
+    pub finalization: Finalization,
+}
+
+/// Whether a staged deployment is finalized at the next shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Finalization {
+    #[default]
+    AtShutdown,
+    /// When it was unlocked.
+    Locked,
 }
 
 /// A [`Publication`] that nothing speaks against.
@@ -63,7 +84,7 @@ impl Publication {
             kernel,
             boot: Some(boot),
             finalized: true,
-            tries: None,
+            tries: tries(sysroot, &tree, observed, context)?,
             health: Health::default(),
         };
         let deployment = Deployment { record, origin: Some(self.origin.clone()) };
@@ -71,15 +92,36 @@ impl Publication {
         Ok(Prepared { deployment, room, tree })
     }
 
-    /// Makes the deployment and puts it first into the boot loader's menu. Durable when it returns; leaves nothing
-    /// behind when it fails.
+    /// Makes the deployment, and puts it first into the boot loader's menu or stages it for that. Durable when it
+    /// returns, but for what is in `/run`; leaves nothing behind when it fails.
     pub fn publish(&self, locked: &LockedSysroot<'_>, context: &Context<'_>) -> Result<Deployment> {
         let observed = locked.observe()?;
-        let prepared = self.prepare(locked.sysroot(), &observed, context)?;
-        let deployment = prepared.write(locked, &observed, &self.origin, context)?;
-        boot::update(locked, &Place::Mounted, &[], context.reporter)?;
+        let mut prepared = self.prepare(locked.sysroot(), &observed, context)?;
+        let stages = staging::stages(&observed);
+        if self.finalization == Finalization::Locked && !stages {
+            return Err(staging::only_where_booted());
+        }
+        prepared.deployment.record.finalized = !stages;
+        let deployment = prepared.write(locked, &observed, self, context)?;
+        match stages {
+            true => staging::stage(locked, &observed, &deployment, self.finalization, context)?,
+            false => boot::update(locked, &Place::Mounted, &[], context.reporter)?,
+        }
         Ok(deployment)
     }
+}
+
+/// How often the boot loader is to try it: not when nothing could be fallen back to, or nobody would say that it is good.
+fn tries(
+    sysroot: &Sysroot,
+    tree: &Tree,
+    observed: &Observed,
+    context: &Context<'_>,
+) -> Result<Option<NonZeroU32>> {
+    let blesses = ImagePath::new(BLESSES.as_bytes()).is_ok_and(|path| tree.get(&path).is_some());
+    let counts = boot::bootloader(sysroot)?.is_some_and(|loader| loader != Bootloader::None);
+    let falls_back = observed.finalized().next().is_some();
+    Ok(context.config.boot_tries.filter(|_| blesses && counts && falls_back))
 }
 
 impl Prepared {
@@ -92,7 +134,7 @@ impl Prepared {
         self,
         locked: &LockedSysroot<'_>,
         observed: &Observed,
-        origin: &Origin,
+        publication: &Publication,
         context: &Context<'_>,
     ) -> Result<Deployment> {
         let Self { deployment, room, tree } = self;
@@ -107,9 +149,18 @@ impl Prepared {
         drop(files);
         var::populate(repo, &stateroot, &tree, context.config.reserve)?;
         drop(tree);
+        if let Some(source) = EtcSource::of(locked.sysroot(), observed, &record.stateroot)? {
+            // When it is staged, only to know in time what would be in the way.
+            let merge = source.merge_into(&scratch.dir, publication.etc)?;
+            if record.finalized {
+                merge.replace_etc(&scratch.dir)?;
+            }
+        }
         // As late as possible: whatever fails before has cost nobody a deployment.
-        room.make(locked, Place::Mounted, observed, &deployment, context.reporter)?;
-        locked.publish(&stateroot, record, origin, observed, &scratch.written)?;
+        if record.finalized {
+            room.make(locked, Place::Mounted, observed, &deployment, context.reporter)?;
+        }
+        locked.publish(&stateroot, record, &publication.origin, observed, &scratch.written)?;
         scratch.keep();
         Ok(deployment)
     }

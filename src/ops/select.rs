@@ -53,7 +53,7 @@ pub(super) fn deployment<'o>(
     })
 }
 
-/// The deployment that `upgrade` starts from: the first of the stateroot in boot order.
+/// The deployment that `upgrade` starts from: the first of the stateroot in boot order, staged or not.
 pub(super) fn merge_deployment<'o>(
     observed: &'o Observed,
     stateroot: &StaterootName,
@@ -61,6 +61,6 @@ pub(super) fn merge_deployment<'o>(
     observed
         .deployments
         .iter()
-        .find(|d| d.record.stateroot == *stateroot)
+        .find(|d| d.record.stateroot == *stateroot && !observed.is_abandoned(d))
         .ok_or_else(|| Error::not_found(format!("stateroot {stateroot} has no deployment to start from")))
 }

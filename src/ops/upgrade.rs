@@ -5,8 +5,11 @@ use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
 use super::fetch::{FetchPlan, Resolved, absolute, resolve};
 use super::image::ImageFacts;
 use super::initramfs::Check;
+use super::merge::EtcStrategy;
+use super::publish::Finalization;
 use super::status::ImageStatus;
-use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, select};
+use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, select, staging};
+use crate::digest::Sha256;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::oci::platform::Platform;
@@ -21,6 +24,12 @@ pub struct UpgradeOptions {
     pub platform: Option<Platform>,
     pub downgrade: Downgrade,
     pub initramfs: ForeignInitramfs,
+    /// Another tag of the image that is followed; it is followed from then on.
+    pub tag: Option<String>,
+    /// Nothing but this image is taken: what somebody has checked, and not what the tag is by now.
+    pub require_digest: Option<Sha256>,
+    pub etc: EtcStrategy,
+    pub finalization: Finalization,
     pub run: Run,
 }
 
@@ -36,7 +45,7 @@ pub enum Downgrade {
 /// Deploys what the first deployment in boot order follows, with its kernel arguments.
 pub fn upgrade(sysroot: &Sysroot, options: &UpgradeOptions, context: &Context<'_>) -> Result<Deployed> {
     let start = Start::observe(sysroot, options.stateroot.as_ref())?;
-    let reference = start.reference()?;
+    let reference = start.reference_with(options)?;
     let resolved = resolve(&reference, options.platform.as_ref(), context)?;
     start.move_to(sysroot, &resolved, options, context)
 }
@@ -45,6 +54,10 @@ pub fn upgrade(sysroot: &Sysroot, options: &UpgradeOptions, context: &Context<'_
 pub(super) struct Start {
     pub deployment: Deployment,
     pub origin: Origin,
+    /// Whose image nothing older replaces: the booted deployment, where there is one.
+    running: Deployment,
+    /// Whether `deployment` is staged, and whether that is locked.
+    staged: Option<Finalization>,
 }
 
 impl Start {
@@ -53,13 +66,26 @@ impl Start {
         let stateroot = stateroot.cloned().unwrap_or_else(|| observed.current_stateroot());
         let deployment = select::merge_deployment(&observed, &stateroot)?.clone();
         let origin = deployment.origin.clone().ok_or_else(|| bad_origin(&observed, &deployment))?;
-        Ok(Self { deployment, origin })
+        let running = observed.machine(&stateroot).unwrap_or(&deployment).clone();
+        let is_staged = observed.staged.as_ref().is_some_and(|key| deployment.is(key));
+        let finalization =
+            if observed.staged_is_locked { Finalization::Locked } else { Finalization::AtShutdown };
+        Ok(Self { deployment, origin, running, staged: is_staged.then_some(finalization) })
     }
 
     /// The reference to follow.
     pub fn reference(&self) -> Result<ImageReference> {
         let file = || format!("reading {}.origin", self.deployment.path());
         self.origin.reference.parse::<ImageReference>().context(file)
+    }
+
+    /// As [`Self::reference`], with the tag that is asked for.
+    pub fn reference_with(&self, options: &UpgradeOptions) -> Result<ImageReference> {
+        let reference = self.reference()?;
+        match &options.tag {
+            Some(tag) => reference.with_tag(tag).map_err(|e| Error::invalid(e.to_string())),
+            None => Ok(reference),
+        }
     }
 
     /// True when `resolved` is what is deployed and followed already.
@@ -80,16 +106,27 @@ impl Start {
         options: &UpgradeOptions,
         context: &Context<'_>,
     ) -> Result<Deployed> {
+        check_digest(resolved, options.require_digest.as_ref())?;
         if self.is_at(resolved) {
+            let mut finalization = self.staged;
             if options.run == Run::Real {
                 boot::finish(sysroot, context)?;
+                // It was only downloaded until now.
+                if self.staged == Some(Finalization::Locked)
+                    && options.finalization == Finalization::AtShutdown
+                {
+                    staging::set_finalization(sysroot, Finalization::AtShutdown, context)?;
+                    finalization = Some(Finalization::AtShutdown);
+                }
             }
-            return self.unchanged(sysroot, resolved, options.run);
+            return self.unchanged(sysroot, resolved, finalization, options.run);
         }
         self.check_age(resolved, options.downgrade)?;
         let request = Request {
             stateroot: Some(self.deployment.record.stateroot.clone()),
             initramfs: Check::WhereBooted(options.initramfs),
+            etc: options.etc,
+            finalization: options.finalization,
             ..Request::default()
         };
         match options.run {
@@ -98,11 +135,19 @@ impl Start {
         }
     }
 
-    fn unchanged(&self, sysroot: &Sysroot, resolved: &Resolved, run: Run) -> Result<Deployed> {
+    fn unchanged(
+        &self,
+        sysroot: &Sysroot,
+        resolved: &Resolved,
+        finalization: Option<Finalization>,
+        run: Run,
+    ) -> Result<Deployed> {
         let record = &self.deployment.record;
         Ok(Deployed {
             dry_run: run.is_dry(),
-            unchanged: true,
+            unchanged: finalization == self.staged,
+            staged: finalization.is_some(),
+            locked: finalization == Some(Finalization::Locked),
             id: record.id,
             stateroot: record.stateroot.clone(),
             path: self.deployment.path(),
@@ -114,10 +159,10 @@ impl Start {
         })
     }
 
-    /// Refuses an image that is older than the deployed one. Only within one reference: another line of images
-    /// has its own times.
+    /// Refuses an image that is older than the one that runs. Only within one reference: another line of images has
+    /// its own times.
     fn check_age(&self, resolved: &Resolved, downgrade: Downgrade) -> Result<()> {
-        let deployed = &self.deployment.record.image;
+        let deployed = &self.running.record.image;
         if downgrade == Downgrade::Allow || !self.follows(&resolved.reference) {
             return Ok(());
         }
@@ -127,10 +172,22 @@ impl Start {
             return Ok(());
         }
         Err(Error::incompatible(format!(
-            "{} is older than what is deployed: it was built at {new}, {} at {old}",
+            "{} is older than what is deployed: it was built at {new}, {} at {old}; --allow-downgrade takes it",
             resolved.reference,
-            self.deployment.key(),
+            self.running.key(),
         )))
+    }
+}
+
+/// Refuses anything but what was asked for: a tag may have moved since somebody looked.
+fn check_digest(resolved: &Resolved, required: Option<&Sha256>) -> Result<()> {
+    match required {
+        Some(required) if required != resolved.digest() => Err(Error::verification(format!(
+            "{} is {}, and not the required {required}; nothing was fetched",
+            resolved.reference,
+            resolved.digest()
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -17,6 +17,10 @@ pub const VAR_SCRATCH: &str = ".tmp-var";
 pub const RUN: &str = "run/reroot";
 pub const BOOTED: &str = "booted.json";
 pub const STAGED: &str = "staged.json";
+/// A deployment's own `/etc`.
+pub const ETC: &str = "etc";
+/// Why the last finalization failed.
+pub const FINALIZE_FAILED: &str = "finalize-failed.json";
 /// Where a booted system mounts its physical root.
 pub const BOOTED_SYSROOT: &str = "sysroot";
 

@@ -30,6 +30,7 @@ mod origin;
 mod record;
 mod separate_var;
 mod slots;
+mod staged;
 mod stateroot;
 #[cfg(test)]
 pub mod testing;
@@ -48,4 +49,5 @@ pub use record::{
 };
 pub use separate_var::SeparateVar;
 pub use slots::{Slot, Slots};
+pub use staged::FinalizeFailure;
 pub use stateroot::Stateroot;

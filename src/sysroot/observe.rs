@@ -93,8 +93,21 @@ impl Observed {
         self.deployments.iter().filter(|d| d.record.finalized)
     }
 
+    /// The deployment whose `/etc` is the machine's, as far as a stateroot is concerned: the booted one when it is of this
+    /// stateroot, else the first in boot order.
+    pub fn machine(&self, stateroot: &StaterootName) -> Option<&Deployment> {
+        let booted = self.booted.as_ref().filter(|key| key.stateroot == *stateroot);
+        let first = || self.finalized().find(|d| d.record.stateroot == *stateroot);
+        booted.and_then(|key| self.deployment(key)).or_else(first)
+    }
+
+    /// True for a deployment that was staged, and lost its chance to be finalized when the power went.
+    pub fn is_abandoned(&self, deployment: &Deployment) -> bool {
+        !deployment.record.finalized && !self.staged.as_ref().is_some_and(|key| deployment.is(key))
+    }
+
     /// The deployments of one stateroot in boot order.
-    pub fn of_stateroot<'a>(&'a self, name: &'a StaterootName) -> impl Iterator<Item = &'a Deployment> {
+    pub fn of_stateroot<'a>(&'a self, name: &StaterootName) -> impl Iterator<Item = &'a Deployment> {
         self.deployments.iter().filter(move |d| d.record.stateroot == *name)
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Deployment, DeploymentKey, Observed};
+use super::{Deployment, DeploymentKey, HealthState, Observed};
+use crate::names::StaterootName;
 
 /// A role of a deployment. It may have several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -16,7 +17,7 @@ pub enum Slot {
     Staged,
     /// First in boot order.
     Default,
-    /// What `rollback` would make first: after the default, the next of the same stateroot.
+    /// What `rollback` would make first: after the default, the next of the same stateroot that is not bad.
     Rollback,
     /// Kept until it is unpinned.
     Pinned,
@@ -46,10 +47,9 @@ pub struct Slots {
 impl Slots {
     /// Assigns the slots. A staged deployment is not bootable yet, so it is neither default nor rollback.
     pub fn of(observed: &Observed) -> Self {
-        let mut order = observed.finalized();
-        let default = order.next();
+        let default = observed.finalized().next();
         let rollback = default
-            .and_then(|first| order.find(|d| d.record.stateroot == first.record.stateroot))
+            .and_then(|first| Self::rollback_of(observed, &first.record.stateroot))
             .map(Deployment::key);
         Self {
             booted: observed.booted.clone(),
@@ -57,6 +57,12 @@ impl Slots {
             default: default.map(Deployment::key),
             rollback,
         }
+    }
+
+    /// What `rollback` would make first in a stateroot: after its first, the next that is not known to be bad.
+    pub fn rollback_of<'o>(observed: &'o Observed, stateroot: &StaterootName) -> Option<&'o Deployment> {
+        let in_stateroot = observed.finalized().filter(|d| d.record.stateroot == *stateroot);
+        in_stateroot.skip(1).find(|d| d.record.health.state != HealthState::Bad)
     }
 
     /// The slots of one deployment, in a fixed order.

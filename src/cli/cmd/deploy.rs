@@ -1,7 +1,7 @@
 //! `reroot deploy`
 
-use super::{ImageArgument, deployed, sysroot};
-use crate::cli::args::{DryRun, ForPlatform, Global, InStateroot, InitramfsArgument};
+use super::{ImageArgument, deployed, finalization, sysroot};
+use crate::cli::args::{DryRun, EtcArgument, ForPlatform, Global, InStateroot, InitramfsArgument};
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::ops::{self, Context, DeployOptions, Result};
@@ -9,8 +9,9 @@ use crate::sysroot::KernelArgument;
 
 /// Fetch an image and make a new deployment of it
 ///
-/// The deployment is first in boot order when the command ends. Until then nothing that was
-/// there before has changed; interrupted at any moment, the same command finishes the job.
+/// The deployment is first in boot order when the command ends, and on the running system staged
+/// for the next shutdown. Until then nothing that was there before has changed; interrupted at
+/// any moment, the same command finishes the job.
 ///
 /// Examples:
 ///   reroot deploy quay.io/acme/os:stable
@@ -30,6 +31,11 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     initramfs: InitramfsArgument,
     #[command(flatten)]
+    etc: EtcArgument,
+    /// Stage it locked: no shutdown finalizes it before `reroot finalize-staged --unlock`
+    #[arg(long)]
+    lock_finalization: bool,
+    #[command(flatten)]
     dry_run: DryRun,
 }
 
@@ -44,6 +50,8 @@ pub(in crate::cli) fn run(
         kernel_arguments: args.kernel_arguments.clone(),
         platform: args.platform.platform.clone(),
         initramfs: args.initramfs.foreign(),
+        etc: args.etc.etc_strategy,
+        finalization: finalization(args.lock_finalization),
         run: args.dry_run.run(),
     };
     let report = ops::deploy(&sysroot(global, context)?, &args.image.image, &options, context)?;

@@ -3,6 +3,7 @@
 pub(super) mod completions;
 pub(super) mod deploy;
 pub(super) mod diff;
+pub(super) mod finalize_staged;
 pub(super) mod fsck;
 pub(super) mod image;
 pub(super) mod init;
@@ -16,13 +17,14 @@ pub(super) mod status;
 pub(super) mod switch;
 pub(super) mod undeploy;
 pub(super) mod unpin;
+pub(super) mod unstage;
 pub(super) mod upgrade;
 
 use super::args::Global;
 use super::format;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
-use crate::ops::{Context, Deployed, FetchPlan, ImageStatus, Result};
+use crate::ops::{Context, Deployed, FetchPlan, Finalization, ImageStatus, Result};
 use crate::sysroot::{DeploymentId, Sysroot};
 
 fn sysroot(global: &Global, context: &Context<'_>) -> Result<Sysroot> {
@@ -82,15 +84,38 @@ fn pulled(pulled: &crate::ops::pull::Pulled) -> String {
 fn deployed(report: &Deployed) -> String {
     let name = deployment(report.id, &report.stateroot);
     if report.unchanged {
-        return format!("No change: {name} is {} already\n", image(&report.image));
+        let mut text = format!("No change: {name} is {} already\n", image(&report.image));
+        if report.staged {
+            text += waiting(report.locked);
+        }
+        return text;
     }
     if report.dry_run {
-        return format!("Would make {name} from {}: {}\n", image(&report.image), cost(&report.fetch));
+        let verb = if report.staged { "stage" } else { "make" };
+        return format!("Would {verb} {name} from {}: {}\n", image(&report.image), cost(&report.fetch));
     }
     let mut text = report.pulled.as_ref().map(pulled).unwrap_or_default();
-    text += &format!("Made {name} from {}\n", image(&report.image));
-    text += "It is first in boot order\n";
+    if report.staged {
+        text += &format!("Staged {name} from {}\n", image(&report.image));
+        text += waiting(report.locked);
+    } else {
+        text += &format!("Made {name} from {}\n", image(&report.image));
+        text += "It is first in boot order\n";
+    }
     text
+}
+
+/// What a staged deployment waits for.
+fn waiting(locked: bool) -> &'static str {
+    match locked {
+        true => "It waits until `reroot finalize-staged --unlock` or `reroot upgrade --from-downloaded`\n",
+        false => "It boots at the next reboot\n",
+    }
+}
+
+/// Whether a staged deployment waits to be unlocked.
+fn finalization(locked: bool) -> Finalization {
+    if locked { Finalization::Locked } else { Finalization::AtShutdown }
 }
 
 /// An image as people give it.

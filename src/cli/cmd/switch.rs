@@ -1,6 +1,6 @@
 //! `reroot switch`
 
-use super::{ImageArgument, deployed, sysroot, upgrade};
+use super::{ImageArgument, sysroot, upgrade};
 use crate::cli::args::Global;
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
@@ -25,6 +25,5 @@ pub(in crate::cli) fn run(
 ) -> Result<Code> {
     let sysroot = sysroot(global, context)?;
     let report = ops::switch(&sysroot, &args.image.image, &args.options.upgrade_options(), context)?;
-    output.show(&report, deployed)?;
-    Ok(args.options.code(report.unchanged))
+    args.options.finish(&sysroot, &report, context, output)
 }

@@ -34,11 +34,7 @@ pub enum Machine<'a> {
 impl<'a> Machine<'a> {
     /// The booted deployment when it is of this stateroot, else the first in boot order.
     pub fn of(observed: &'a Observed, stateroot: &StaterootName) -> Self {
-        let booted = observed.booted.as_ref().filter(|key| key.stateroot == *stateroot);
-        booted
-            .and_then(|key| observed.deployment(key))
-            .or_else(|| observed.deployments.iter().find(|d| d.record.stateroot == *stateroot))
-            .map_or(Self::Image, Self::Deployment)
+        observed.machine(stateroot).map_or(Self::Image, Self::Deployment)
     }
 }
 

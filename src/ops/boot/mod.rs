@@ -84,12 +84,17 @@ pub fn check(sysroot: &Sysroot) -> Result<()> {
     }
 }
 
+/// What loads the kernel; `None` when no boot loader was installed for the sysroot.
+pub fn bootloader(sysroot: &Sysroot) -> Result<Option<Bootloader>> {
+    Ok(BootRecord::read(sysroot)?.map(|record| record.loader.kind()))
+}
+
 /// [`update`] for a command that has nothing to change: the one before may have been killed when its deployment was
 /// recorded and not in the menu yet.
 pub fn finish(sysroot: &Sysroot, context: &Context<'_>) -> Result<()> {
-    match BootRecord::read(sysroot)? {
-        Some(_) => update(&sysroot.lock(context.wait)?, &Place::Mounted, &[], context.reporter),
-        None => Ok(()),
+    match is_installed(sysroot)? {
+        true => update(&sysroot.lock(context.wait)?, &Place::Mounted, &[], context.reporter),
+        false => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Bootloader;
 use crate::boot::grub::GrubRoot;
 use crate::boot::plan::Menu;
 use crate::fsx;
@@ -35,6 +36,15 @@ impl Loader {
         match self {
             Self::Grub { root } => Menu::Grub(root.clone()),
             Self::SystemdBoot | Self::None => Menu::Entries,
+        }
+    }
+
+    /// Without what it has to be told.
+    pub fn kind(&self) -> Bootloader {
+        match self {
+            Self::SystemdBoot => Bootloader::SystemdBoot,
+            Self::Grub { .. } => Bootloader::Grub,
+            Self::None => Bootloader::None,
         }
     }
 

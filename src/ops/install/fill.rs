@@ -86,8 +86,13 @@ impl<'a> Job<'a> {
         let kernel_arguments =
             arguments.into_iter().chain(choices.kernel_arguments.iter().cloned()).collect();
         let follow = options.target_image.as_ref().map(absolute).transpose()?;
-        let request =
-            Request { stateroot: Some(stateroot), kernel_arguments, follow, initramfs: self.preview.later };
+        let request = Request {
+            stateroot: Some(stateroot),
+            kernel_arguments,
+            follow,
+            initramfs: self.preview.later,
+            ..Request::default()
+        };
         let deployed = make_deployment(&sysroot, resolved, &request, context)?;
         let observed = sysroot.observe()?;
         let deployment = observed

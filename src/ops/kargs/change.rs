@@ -11,8 +11,9 @@ use crate::ops::boot::arguments::{self, Local};
 use crate::ops::boot::facts::{self, Machine};
 use crate::ops::boot::{self, Kernels, Place};
 use crate::ops::initramfs::Check;
-use crate::ops::publish::Publication;
-use crate::ops::{Context, Error, Result, ResultExt, Run, status};
+use crate::ops::merge::EtcStrategy;
+use crate::ops::publish::{Finalization, Publication};
+use crate::ops::{Context, Error, Result, ResultExt, Run, staging, status};
 use crate::sysroot::{
     BootFacts, Deployment, DeploymentId, DeploymentKey, Observed, Origin, SeparateVar, Sysroot,
 };
@@ -37,6 +38,8 @@ pub struct ChangedArguments {
     pub dry_run: bool,
     /// True when everything is so already and no deployment was made.
     pub unchanged: bool,
+    /// True when it waits for the shutdown to be finalized.
+    pub staged: bool,
     /// The new deployment; the old one when nothing changed.
     pub id: DeploymentId,
     pub stateroot: StaterootName,
@@ -59,8 +62,8 @@ pub fn editable(sysroot: &Sysroot, of: &KernelArgumentsOf) -> Result<Vec<ShownAr
     Start::of(sysroot, of, &observed)?.editable()
 }
 
-/// Makes a deployment with other arguments, unless they are so already. Its `/etc` begins with the image's defaults, as
-/// that of every new deployment.
+/// Makes a deployment with other arguments, unless they are so already. What was changed in `/etc` goes into it, as into
+/// every new deployment.
 pub fn change_kernel_arguments(
     sysroot: &Sysroot,
     of: &KernelArgumentsOf,
@@ -183,6 +186,7 @@ impl<'o> Start<'o> {
         Ok(ChangedArguments {
             dry_run: run.is_dry(),
             unchanged,
+            staged: !unchanged && staging::stages(observed),
             id: key.id,
             stateroot: key.stateroot,
             path,
@@ -204,6 +208,8 @@ impl<'o> Start<'o> {
             origin: Origin { kernel_arguments, removed_arguments, ..self.origin.clone() },
             facts: Some(self.facts.clone()),
             initramfs: Check::Never,
+            etc: EtcStrategy::default(),
+            finalization: Finalization::AtShutdown,
         })
     }
 }

@@ -132,7 +132,7 @@ fn an_older_image_under_the_same_tag_is_refused() {
     let error = upgrade(&world.sysroot(), &UpgradeOptions::default(), &world.context()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
     assert!(error.to_string().ends_with(
-        "is older than what is deployed: it was built at 2025-11-01T00:00:00Z, deployment 1 at 2025-11-02T00:00:00Z"
+        "is older than what is deployed: it was built at 2025-11-01T00:00:00Z, deployment 1 at 2025-11-02T00:00:00Z; --allow-downgrade takes it"
     ));
     let allow = UpgradeOptions { downgrade: Downgrade::Allow, ..UpgradeOptions::default() };
     assert_eq!(upgrade(&world.sysroot(), &allow, &world.context()).unwrap().id, id(2));

@@ -6,4 +6,5 @@ mod crash;
 mod deployments;
 mod images;
 mod leftovers;
+mod staging;
 mod support;

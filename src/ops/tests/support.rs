@@ -141,15 +141,19 @@ impl World {
 
     /// A small bootable system; `n` goes into its version, its time and some of its files.
     pub fn os(&mut self, tag: &str, n: u32) -> Sha256 {
+        self.os_built(tag, n, &format!("2025-11-{n:02}T00:00:00Z"))
+    }
+
+    /// As [`Self::os`], built at another time.
+    pub fn os_built(&mut self, tag: &str, n: u32, created: &str) -> Sha256 {
         let status = format!(
             "Package: base\nStatus: install ok installed\nVersion: 1.{n}\n\n\
              Package: only-{n}\nStatus: install ok installed\nVersion: 1\n"
         );
-        let created = format!("2025-11-{n:02}T00:00:00Z");
         self.image(
             tag,
             &format!("13.{n}"),
-            &created,
+            created,
             vec![
                 base(),
                 vec![
@@ -191,6 +195,25 @@ impl World {
         record["finalized"] = false.into();
         fs::write(file, record.to_string()).unwrap();
         fs::write(self.path().join("host/run/reroot/staged.json"), run_state(id)).unwrap();
+    }
+
+    /// Ends the running system as a power cut does, and boots what is first in boot order.
+    pub fn cut_power(&self) {
+        fs::remove_dir_all(self.path().join("host/run")).unwrap();
+        let observed = self.sysroot().observe().unwrap();
+        let first = observed.finalized().next().unwrap();
+        self.boot(first.record.id.get());
+    }
+
+    /// Shuts down and boots what is first in boot order then.
+    pub fn reboot(&self) {
+        finalize_staged(&self.sysroot(), &self.context()).unwrap();
+        self.cut_power();
+    }
+
+    /// Which deployment runs, as `/run/reroot/booted.json` says.
+    pub fn booted(&self) -> u64 {
+        self.sysroot().observe().unwrap().booted.unwrap().id.get()
     }
 
     pub fn order(&self) -> String {

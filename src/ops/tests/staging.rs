@@ -1,0 +1,225 @@
+//! A running system: what is staged, what a shutdown makes of it, and what a power cut leaves.
+
+use std::fs;
+
+use super::super::*;
+use super::support::*;
+
+fn upgrade_with(world: &World, options: &UpgradeOptions) -> Result<Deployed> {
+    upgrade(&world.sysroot(), options, &world.context())
+}
+
+fn upgrade_now(world: &World) -> Deployed {
+    upgrade_with(world, &UpgradeOptions::default()).unwrap()
+}
+
+fn rollback_with(world: &World, options: &RollbackOptions) -> Result<RolledBack> {
+    rollback(&world.sysroot(), options, &world.context())
+}
+
+/// Deployment 1 of `stable` runs, and `stable` has moved on.
+fn running() -> World {
+    let mut world = World::new();
+    world.os("stable", 1);
+    world.deploy("stable");
+    world.boot(1);
+    world.os("stable", 2);
+    world
+}
+
+fn reboot_required(world: &World) -> bool {
+    world.path().join("host/run/reboot-required").exists()
+}
+
+#[test]
+fn an_upgrade_of_the_running_system_is_staged_and_a_shutdown_finalizes_it() {
+    let world = running();
+    let report = upgrade_now(&world);
+    assert_eq!((report.id, report.staged, report.locked), (id(2), true, false));
+    assert_eq!(world.order(), "2:staged 1:booted+default");
+    assert!(reboot_required(&world));
+    let again = upgrade_now(&world);
+    assert!(again.unchanged && again.staged);
+    world.reboot();
+    assert_eq!(world.order(), "2:booted+default 1:rollback");
+    assert!(!reboot_required(&world));
+    assert_eq!(finalize_staged(&world.sysroot(), &world.context()).unwrap(), None);
+}
+
+#[test]
+fn a_power_cut_forgets_what_is_staged_and_prune_takes_it() {
+    let world = running();
+    upgrade_now(&world);
+    world.cut_power();
+    assert_eq!(world.order(), "2: 1:booted+default");
+    // It is no place to start from, and never boots.
+    let error =
+        rollback_with(&world, &RollbackOptions { id: Some(id(2)), ..Default::default() }).unwrap_err();
+    assert!(error.to_string().starts_with("deployment 2 was staged and never finalized"), "{error}");
+    rollback_with(&world, &RollbackOptions::default()).unwrap_err();
+    assert_eq!(upgrade_now(&world).id, id(3));
+    assert_eq!(world.order(), "3:staged 2: 1:booted+default");
+    let removed = prune(&world.sysroot(), Run::Real, &world.context()).unwrap().removed;
+    assert_eq!(removed.iter().map(|r| r.id).collect::<Vec<_>>(), [id(2)]);
+    world.reboot();
+    assert_eq!(world.order(), "3:booted+default 1:rollback");
+}
+
+#[test]
+fn what_is_staged_anew_replaces_what_was_staged() {
+    let mut world = running();
+    upgrade_now(&world);
+    world.os("stable", 3);
+    assert_eq!(upgrade_now(&world).id, id(3));
+    assert_eq!(world.order(), "3:staged 1:booted+default");
+    let warnings = world.warnings.0.lock().unwrap().join("\n");
+    assert!(warnings.contains("deployment 2 was staged, and is replaced by deployment 3"), "{warnings}");
+}
+
+#[test]
+fn a_download_waits_until_it_is_unlocked() {
+    let world = running();
+    let options = UpgradeOptions { finalization: Finalization::Locked, ..Default::default() };
+    assert!(upgrade_with(&world, &options).unwrap().locked);
+    assert!(!reboot_required(&world));
+    let report = finalize_staged(&world.sysroot(), &world.context()).unwrap().unwrap();
+    assert!(!report.done);
+    assert_eq!(world.order(), "2:staged 1:booted+default");
+    // The reboot brings the old one; the layers are still there.
+    world.reboot();
+    assert_eq!(world.booted(), 1);
+    let again = upgrade_with(&world, &options).unwrap();
+    assert!(again.pulled.unwrap().unchanged);
+    let lock = |finalization| set_finalization(&world.sysroot(), finalization, &world.context());
+    assert!(!lock(Finalization::AtShutdown).unwrap().unchanged);
+    assert!(lock(Finalization::AtShutdown).unwrap().unchanged);
+    assert!(reboot_required(&world));
+    lock(Finalization::Locked).unwrap();
+    assert!(!reboot_required(&world));
+    // A plain upgrade takes it.
+    let report = upgrade_now(&world);
+    assert_eq!((report.unchanged, report.locked, report.id), (false, false, again.id));
+    world.reboot();
+    assert_eq!(world.booted(), 3);
+    assert!(lock(Finalization::AtShutdown).is_err());
+}
+
+#[test]
+fn where_nothing_runs_nothing_waits() {
+    let mut world = World::new();
+    world.os("stable", 1);
+    world.deploy("stable");
+    world.os("stable", 2);
+    let options = UpgradeOptions { finalization: Finalization::Locked, ..Default::default() };
+    let error = upgrade_with(&world, &options).unwrap_err();
+    assert!(error.to_string().contains("only in the system that runs from here"), "{error}");
+    assert!(!upgrade_now(&world).staged);
+    assert!(unstage(&world.sysroot(), Run::Real, &world.context()).unwrap().unchanged);
+}
+
+#[test]
+fn unstaging_leaves_nothing_but_the_store() {
+    let world = running();
+    upgrade_now(&world);
+    let report = unstage(&world.sysroot(), Run::Dry, &world.context()).unwrap();
+    assert!(!report.unchanged && report.dry_run);
+    assert_eq!(world.order(), "2:staged 1:booted+default");
+    unstage(&world.sysroot(), Run::Real, &world.context()).unwrap();
+    assert_eq!(world.order(), "1:booted+default");
+    assert!(!reboot_required(&world));
+    assert!(!world.deployments().join("2").exists());
+    assert!(unstage(&world.sysroot(), Run::Real, &world.context()).unwrap().unchanged);
+    let report = upgrade_now(&world);
+    assert_eq!(report.id, id(3));
+    assert!(report.pulled.unwrap().unchanged);
+}
+
+#[test]
+fn the_last_decision_boots_and_what_is_staged_is_kept() {
+    let world = running();
+    upgrade_now(&world);
+    world.reboot();
+    // 2 runs, 1 is before.
+    deploy(&world.sysroot(), &world.reference("stable"), &DeployOptions::default(), &world.context())
+        .unwrap();
+    let report = rollback_with(&world, &RollbackOptions::default()).unwrap();
+    assert_eq!((report.from, report.to), (id(3), id(1)));
+    assert_eq!(report.still_staged.unwrap().id, id(3));
+    assert_eq!(world.order(), "1:default 3:staged 2:booted+rollback");
+    assert!(reboot_required(&world));
+    // Back: what runs is first again, and what is staged still waits behind.
+    assert!(rollback_with(&world, &RollbackOptions::default()).unwrap().booted);
+    assert!(!reboot_required(&world));
+    assert_eq!(world.order(), "2:booted+default 1:rollback 3:staged");
+    // A staged one is made first like any other.
+    let report = rollback_with(&world, &RollbackOptions { id: Some(id(3)), ..Default::default() }).unwrap();
+    assert_eq!((report.to, report.still_staged), (id(3), None));
+    world.reboot();
+    assert_eq!(world.order(), "3:booted+default 2:rollback 1:");
+}
+
+#[test]
+fn a_rollback_drops_what_is_staged_when_asked() {
+    let world = running();
+    upgrade_now(&world);
+    world.reboot();
+    deploy(&world.sysroot(), &world.reference("stable"), &DeployOptions::default(), &world.context())
+        .unwrap();
+    let options = RollbackOptions { staged: StagedOne::Drop, ..Default::default() };
+    let report = rollback_with(&world, &options).unwrap();
+    assert_eq!((report.from, report.dropped.unwrap().id), (id(2), id(3)));
+    assert_eq!(world.order(), "1:default 2:booted+rollback");
+    world.reboot();
+    assert_eq!(world.booted(), 1);
+    let same = rollback_with(&world, &RollbackOptions { id: Some(id(1)), ..Default::default() }).unwrap();
+    assert!(same.unchanged && same.booted);
+}
+
+#[test]
+fn a_required_digest_and_another_tag() {
+    let mut world = running();
+    let (stable, beta) = (world.os("stable", 2), world.os("beta", 3));
+    let wrong = UpgradeOptions { require_digest: Some(beta), ..Default::default() };
+    assert_eq!(upgrade_with(&world, &wrong).unwrap_err().kind(), ErrorKind::Verification);
+    assert_eq!(world.order(), "1:booted+default");
+    let right = UpgradeOptions { require_digest: Some(stable), ..Default::default() };
+    assert_eq!(upgrade_with(&world, &right).unwrap().id, id(2));
+    let beta = UpgradeOptions { tag: Some("beta".into()), ..Default::default() };
+    let report = upgrade_with(&world, &beta).unwrap();
+    assert!(report.image.reference.ends_with(":beta"));
+    world.reboot();
+    assert!(upgrade_now(&world).unchanged);
+    let bad = UpgradeOptions { tag: Some("a b".into()), ..Default::default() };
+    assert_eq!(upgrade_with(&world, &bad).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn nothing_older_than_what_runs_comes_in() {
+    let mut world = running();
+    upgrade_now(&world);
+    world.reboot();
+    rollback_with(&world, &RollbackOptions::default()).unwrap();
+    // 2 runs, 1 boots next: an image between the two is older than what runs.
+    world.os_built("stable", 3, "2025-01-01T12:00:00Z");
+    let error = upgrade_with(&world, &UpgradeOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("is older than what is deployed"), "{error}");
+    let allowed = UpgradeOptions { downgrade: Downgrade::Allow, ..Default::default() };
+    assert_eq!(upgrade_with(&world, &allowed).unwrap().id, id(3));
+}
+
+#[test]
+fn a_finalization_that_fails_is_told_and_the_old_system_boots() {
+    let world = running();
+    upgrade_now(&world);
+    fs::remove_dir_all(world.deployments().join("2")).unwrap();
+    let error = finalize_staged(&world.sysroot(), &world.context()).unwrap_err();
+    let failure = crate::sysroot::FinalizeFailure::read(&world.sysroot()).unwrap().unwrap();
+    assert_eq!((failure.deployment.id, failure.reason), (id(2), error.to_string()));
+    world.cut_power();
+    assert_eq!(world.booted(), 1);
+    // The next one ends it.
+    upgrade_now(&world);
+    world.reboot();
+    assert_eq!(world.booted(), 3);
+    assert_eq!(crate::sysroot::FinalizeFailure::read(&world.sysroot()).unwrap(), None);
+}
