@@ -25,7 +25,9 @@ pub use dir::{
     FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_regular, open_subdir, read_limited,
     reopen, subdir_optional,
 };
-pub use durable::{FilesystemSync, exchange, remove_file, rename, rename_noreplace, sync_dir, write_atomic};
+pub use durable::{
+    FilesystemSync, exchange, overwrite, remove_file, rename, rename_noreplace, sync_dir, write_atomic,
+};
 pub use loopdev::LoopDevice;
 pub use meta::{set_owner_and_mode, set_times};
 pub use mount::mount_detached;
