@@ -27,6 +27,8 @@ pub const SORT_KEY: &str = "reroot";
 /// No command line is longer, in bytes: kernels for x86 and arm64 read 2047 (`COMMAND_LINE_SIZE`) and drop the rest
 /// without a word, and loaders put `initrd=…` or `BOOT_IMAGE=…` in front.
 pub const OPTIONS_LIMIT: usize = 1900;
+/// What a trial may add to that ([`super::trial`]), still far from 2047.
+const TRIAL_ROOM: usize = 50;
 
 const KNOWN: [&str; 9] = [
     "title",
@@ -161,6 +163,18 @@ impl BlsEntry {
         self.0.last("architecture")
     }
 
+    /// The same entry with another command line.
+    pub fn with_options(&self, options: &str) -> Result<Self, ValueError> {
+        check_value(options).and_then(|()| self::options(options)).map_err(|reason| ValueError {
+            key: "options".into(),
+            value: shown(options),
+            reason,
+        })?;
+        let mut lines = self.0.clone();
+        lines.set("options", options);
+        Ok(Self(lines))
+    }
+
     /// The keys that are not known here, in their order: what a new entry for the same system takes over.
     pub fn extra(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.pairs().filter(|(key, _)| !KNOWN.contains(key))
@@ -201,8 +215,8 @@ fn any(_: &str) -> Result<(), &'static str> {
 }
 
 fn options(value: &str) -> Result<(), &'static str> {
-    if value.len() > OPTIONS_LIMIT {
-        return Err("it is longer than 1900 bytes, and kernels drop the end of a command line of 2048");
+    if value.len() > OPTIONS_LIMIT + TRIAL_ROOM {
+        return Err("it is longer than 1950 bytes, and kernels drop the end of a command line of 2048");
     }
     // Byte 0xa0 is a space for the kernel, and part of `à` in UTF-8 (`_ctype` in lib/ctype.c).
     match value.is_ascii() {
@@ -340,9 +354,12 @@ mod tests {
             let error = BlsEntry::new(&fields).unwrap_err().to_string();
             assert!(error.ends_with(expected), "{error}");
         }
-        let long = "x".repeat(OPTIONS_LIMIT + 1);
+        let long = "x".repeat(OPTIONS_LIMIT + TRIAL_ROOM + 1);
         assert!(BlsEntry::new(&Fields { options: &long, ..fields() }).is_err());
         assert!(BlsEntry::new(&Fields { options: &long[1..], ..fields() }).is_ok());
+        let longest = "x".repeat(OPTIONS_LIMIT);
+        let on_trial = crate::boot::trial::with_arguments(&longest);
+        assert!(on_trial != longest && BlsEntry::new(&Fields { options: &on_trial, ..fields() }).is_ok());
         let long = "x".repeat(20_000);
         assert!(BlsEntry::new(&Fields { title: &long, ..fields() }).is_err());
     }

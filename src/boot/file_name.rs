@@ -45,6 +45,13 @@ pub struct Tries {
     pub done: u32,
 }
 
+impl Tries {
+    /// The loader makes no more attempts. The last one may be running: it has failed when another deployment is booted.
+    pub fn is_exhausted(self) -> bool {
+        self.left == 0
+    }
+}
+
 /// The name of an entry of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EntryName {

@@ -7,6 +7,7 @@
 //! $BOOT/loader/entries/reroot-<order>[+<left>[-<done>]].conf   an entry; the highest order boots    entries, bls
 //! $BOOT/loader/entries.srel                                    "type1": these are UAPI.1's entries  entries
 //! $BOOT/loader/grub.cfg                                        the menu, for GRUB alone             grub
+//! $BOOT/loader/grubenv                                         what GRUB remembers                  grub::env
 //! $BOOT/reroot/<digest>/{vmlinuz,initrd}                       a kernel with its initramfs          kernel
 //! ESP/loader/loader.conf                                       systemd-boot's configuration         loader_conf
 //! ESP/EFI/systemd/systemd-boot<arch>.efi                       systemd-boot                         systemd_boot
@@ -48,6 +49,10 @@ pub mod order;
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod systemd_boot;
+#[cfg(feature = "cli")]
+pub mod trial;
+#[cfg(feature = "cli")]
+pub mod trials;
 
 #[cfg(feature = "cli")]
 pub use error::{Error, Result};

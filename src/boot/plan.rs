@@ -8,6 +8,10 @@
 //! An entry is never rewritten. Its order number is given out once, and what it says is settled by the deployment's
 //! record; so an entry that is there is taken as it is, counters included. What people changed in it stays and is
 //! reported. Only one that no loader can boot is removed and written again.
+//!
+//! A deployment on trial has counters in its entry's name, and arguments that restart the machine ([`super::trial`]).
+//! When the trial is over the entry is written once more, without both and with what people changed, and the counted one
+//! goes after it. GRUB's trials are in its menu alone, where both come and go without a new entry.
 
 mod after;
 
@@ -19,7 +23,7 @@ use super::entries::{self, Entries, Entry};
 use super::file_name::{BootOrder, EntryName, Tries};
 use super::grub::{self, GrubRoot};
 use super::kernel::{self, BootDigest, Pair};
-use super::{Error, Result, order};
+use super::{Error, Result, order, trial};
 use crate::fsx::{self, Dir};
 
 /// What an entry and the menu take at most: a cluster of FAT each.
@@ -33,10 +37,11 @@ pub struct Wanted {
     /// See [`super::bls::title`].
     pub title: String,
     /// The kernel's command line with the `reroot=` argument that names the deployment.
+    /// Without what a trial adds.
     pub options: String,
     pub pair: Pair,
     pub machine_id: Option<String>,
-    /// How often the loader may try a new entry before it is bad; `None` without counting.
+    /// On trial: how often the loader may try it before it falls back. `None` when it is good, or not counted.
     pub tries: Option<NonZeroU32>,
     /// Keys that are not known here, to be taken over from an older entry ([`BlsEntry::extra`]).
     pub extra: Vec<(String, String)>,
@@ -137,29 +142,39 @@ pub fn plan(wanted: &[Wanted], menu: &Menu, observed: &Observed) -> Result<Plan>
     let machine_id = common_machine_id(wanted, &decisions, observed);
     let mut kept: BTreeSet<&str> = BTreeSet::new();
     for (wanted, decision) in wanted.iter().zip(&decisions) {
-        match decision {
+        let entry_is_there = match decision {
             Decision::Keep(entry) => {
                 kept.insert(&entry.file_name);
-                let keys = differing_keys(wanted, &entry.bls);
-                if !keys.is_empty() {
-                    plan.differences.push(Difference { file_name: entry.file_name.clone(), keys });
-                }
+                Some(entry)
+            }
+            Decision::Bless { counted, useless } => {
+                let name = EntryName { order: wanted.order, tries: None };
+                plan.useless_entries.extend(useless.iter().map(|name| name.to_string()));
+                plan.entries_to_write.push((name, blessed(wanted, counted)?));
+                Some(counted)
             }
             Decision::Write { useless } => {
                 plan.useless_entries.extend(useless.iter().map(|name| name.to_string()));
-                let tries = wanted.tries.map(|left| Tries { left: left.get(), done: 0 });
-                plan.entries_to_write
-                    .push((EntryName { order: wanted.order, tries }, entry(wanted, machine_id)?));
+                plan.entries_to_write.push(new_entry(wanted, menu, machine_id)?);
+                None
+            }
+        };
+        if let Some(entry) = entry_is_there {
+            let keys = differing_keys(wanted, &entry.bls);
+            if !keys.is_empty() {
+                plan.differences.push(Difference { file_name: entry.file_name.clone(), keys });
             }
         }
     }
     plan.entries_to_remove = entries_to_remove(observed, &kept, &plan.useless_entries);
     plan.pairs_to_write = pairs_to_write(wanted, observed);
-    plan.pairs_to_keep = pairs_to_keep(wanted, observed, &kept);
+    plan.pairs_to_keep = pairs_to_keep(wanted, observed, &kept, &plan.entries_to_write);
     let superfluous = |pair: &&Pair| !plan.pairs_to_keep.contains(&pair.digest);
     plan.pairs_to_sweep = observed.pairs.iter().filter(superfluous).copied().collect();
     if let Menu::Grub(root) = menu {
-        let text = grub::menu(&final_menu(&plan, observed, &kept), root)?;
+        let trials: grub::Trials =
+            wanted.iter().filter_map(|wanted| Some((wanted.order, wanted.tries?))).collect();
+        let text = grub::menu(&final_menu(&plan, observed, &kept), &trials, root)?;
         plan.grub_menu = Some(text).filter(|text| observed.grub_menu.as_deref() != Some(text.as_bytes()));
     }
     plan.needed_bytes = needed_bytes(&plan);
@@ -185,9 +200,17 @@ fn check(wanted: &[Wanted]) -> Result<()> {
     Ok(())
 }
 
+/// What becomes of a wanted deployment's entry. Useless are entries in whose place it is written.
 enum Decision<'a> {
     Keep(&'a Entry),
-    Write { useless: Vec<&'a str> },
+    /// The trial is over.
+    Bless {
+        counted: &'a Entry,
+        useless: Vec<&'a str>,
+    },
+    Write {
+        useless: Vec<&'a str>,
+    },
 }
 
 fn decide_entries<'a>(wanted: &[Wanted], observed: &'a Observed) -> Result<Vec<Decision<'a>>> {
@@ -204,14 +227,20 @@ fn decide_entries<'a>(wanted: &[Wanted], observed: &'a Observed) -> Result<Vec<D
                 return Err(Error::OrderTaken { file: entries::shown(&entry.file_name), found });
             }
             // A name without counters is a system that has booted well.
-            let good = usable.iter().find(|(name, _)| name.tries.is_none()).or(usable.first());
-            if let Some((_, entry)) = good {
-                return Ok(Decision::Keep(entry));
-            }
+            let good = usable.iter().find(|(name, _)| name.tries.is_none());
             let unreadable = &observed.entries.unreadable;
             let unreadable = unreadable.iter().filter(|file| file.name.as_ref().is_some_and(with_order));
             let useless = useless.into_iter().map(|(_, entry)| &*entry.file_name);
-            Ok(Decision::Write { useless: useless.chain(unreadable.map(|file| &*file.file_name)).collect() })
+            let useless = useless.chain(unreadable.map(|file| &*file.file_name));
+            Ok(match (good, usable.first()) {
+                (Some((_, good)), _) => Decision::Keep(good),
+                (None, Some((_, counted))) if wanted.tries.is_some() => Decision::Keep(counted),
+                (None, Some((_, counted))) => {
+                    let name = EntryName { order: wanted.order, tries: None }.to_string();
+                    Decision::Bless { counted, useless: useless.filter(|other| *other == name).collect() }
+                }
+                (None, None) => Decision::Write { useless: useless.collect() },
+            })
         })
         .collect()
 }
@@ -250,13 +279,33 @@ fn common_machine_id<'a>(
     (same_in_new && same_in_old).then_some(id)
 }
 
-fn entry(wanted: &Wanted, machine_id: Option<&str>) -> Result<BlsEntry> {
+/// The first entry of a deployment. GRUB counts in its menu, so its entries are as if they were good.
+fn new_entry(wanted: &Wanted, menu: &Menu, machine_id: Option<&str>) -> Result<(EntryName, BlsEntry)> {
+    let tries = match menu {
+        Menu::Entries => wanted.tries.map(|left| Tries { left: left.get(), done: 0 }),
+        Menu::Grub(_) => None,
+    };
+    let options = match tries {
+        Some(_) => &trial::with_arguments(&wanted.options),
+        None => &wanted.options,
+    };
+    Ok((EntryName { order: wanted.order, tries }, entry(wanted, options, machine_id)?))
+}
+
+/// The entry when its trial is over: what people changed in it stays.
+fn blessed(wanted: &Wanted, counted: &Entry) -> Result<BlsEntry> {
+    let written = counted.bls.options();
+    let settled = trial::without_arguments(&written, &wanted.options);
+    Ok(if settled == written { counted.bls.clone() } else { counted.bls.with_options(&settled)? })
+}
+
+fn entry(wanted: &Wanted, options: &str, machine_id: Option<&str>) -> Result<BlsEntry> {
     Ok(BlsEntry::new(&Fields {
         title: &wanted.title,
         version: &wanted.order.to_string(),
         machine_id,
         sort_key: SORT_KEY,
-        options: &wanted.options,
+        options,
         linux: &wanted.pair.digest.linux_path(),
         initrds: &[&wanted.pair.digest.initrd_path()],
         extra: &wanted.extra,
@@ -275,7 +324,9 @@ fn differing_keys(wanted: &Wanted, entry: &BlsEntry) -> Vec<&'static str> {
     };
     compare("version", entry.version() == Some(&wanted.order.to_string()));
     compare("sort-key", entry.sort_key() == Some(SORT_KEY));
-    compare("options", entry.options() == wanted.options);
+    // A trial is no change of people's, and neither is one that systemd-bless-boot(8) has ended.
+    let options = trial::without_arguments(&entry.options(), &wanted.options);
+    compare("options", options == wanted.options);
     compare("linux", entry.linux() == Some(&digest.linux_path()));
     compare("initrd", entry.initrds().eq([digest.initrd_path()]));
     keys
@@ -304,16 +355,17 @@ fn pairs_to_write(wanted: &[Wanted], observed: &Observed) -> Vec<Pair> {
 }
 
 /// Wanted ones, and whatever an entry names that stays: entries of others and entries that people changed.
-fn pairs_to_keep(wanted: &[Wanted], observed: &Observed, kept: &BTreeSet<&str>) -> BTreeSet<BootDigest> {
+fn pairs_to_keep(
+    wanted: &[Wanted],
+    observed: &Observed,
+    kept: &BTreeSet<&str>,
+    new: &[(EntryName, BlsEntry)],
+) -> BTreeSet<BootDigest> {
     let stays = |entry: &&Entry| entry.name.is_none() || kept.contains(&*entry.file_name);
-    let named = observed.entries.entries.iter().filter(stays).flat_map(|entry| {
-        entry
-            .bls
-            .linux()
-            .into_iter()
-            .chain(entry.bls.initrds())
-            .filter_map(BootDigest::of_path)
-            .collect::<Vec<_>>()
+    let old = observed.entries.entries.iter().filter(stays).map(|entry| &entry.bls);
+    let named = old.chain(new.iter().map(|(_, entry)| entry)).flat_map(|entry| {
+        let paths = entry.linux().into_iter().chain(entry.initrds());
+        paths.filter_map(BootDigest::of_path).collect::<Vec<_>>()
     });
     wanted.iter().map(|wanted| wanted.pair.digest).chain(named).collect()
 }

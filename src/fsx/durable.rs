@@ -27,6 +27,24 @@ pub fn write_atomic(dir: &Dir, name: &str, bytes: &[u8], mode: u32) -> io::Resul
     sync_dir(dir)
 }
 
+/// Writes a file anew in the blocks that it has, for readers that remember where they are. Its length stays, and must be
+/// that of `bytes`. Durable when it returns; a power cut before that may leave any mixture of old and new sectors.
+pub fn overwrite(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&fd)?;
+    let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
+    if !is_file || stat.st_size as u64 != bytes.len() as u64 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file does not have the length that it had",
+        ));
+    }
+    let mut file = std::fs::File::from(fd);
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 fn write_synced(dir: &Dir, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?;

@@ -26,7 +26,8 @@ pub use dir::{
     reopen, subdir_optional,
 };
 pub use durable::{
-    FilesystemSync, exchange, exchange_between, remove_file, rename, rename_noreplace, sync_dir, write_atomic,
+    FilesystemSync, exchange, exchange_between, overwrite, remove_file, rename, rename_noreplace, sync_dir,
+    write_atomic,
 };
 pub use loopdev::LoopDevice;
 pub use meta::{set_owner_and_mode, set_times};

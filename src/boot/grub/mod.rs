@@ -4,6 +4,7 @@
 //! ESP/EFI/<vendor>/grub.cfg      finds the file system of $BOOT and goes on there           stub
 //! $BOOT/grub/grub.cfg            default, timeout, what people add; reads the menu           stub
 //! $BOOT/loader/grub.cfg          the menu; replaced in one step, which is the commit         menu
+//! $BOOT/loader/grubenv           attempts of the default that is on trial, and what is booted once      env
 //! ```
 //!
 //! GRUB of Debian does not read boot entries (`blscfg` came with GRUB 2.14), so the menu is written out for it, in
@@ -13,11 +14,12 @@
 //! calls [`super::execute::execute`] has everything written to its place before the commit and after it
 //! ([`fsx::checkpoint`](crate::fsx::checkpoint)).
 
+pub mod env;
 mod menu;
 mod quote;
 mod stub;
 
-pub use menu::{MENU_LIMIT, commit_menu, menu, prepare_menu, read_menu, sweep_menus};
+pub use menu::{MENU_LIMIT, Trials, commit_menu, entry_id, menu, prepare_menu, read_menu, sweep_menus};
 pub use quote::{kernel_arguments, quote};
 pub use stub::{MODULES, esp_stub, main_config};
 

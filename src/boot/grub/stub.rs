@@ -4,13 +4,15 @@ use super::GrubRoot;
 
 /// The modules that the generated files use, for whoever makes an image of GRUB that cannot load them later. The file
 /// system of `$BOOT` comes to that (`ext2`, `xfs`, `btrfs`, `fat`), with UEFI `efifwsetup`, and `fdt` for device trees.
-pub const MODULES: [&str; 10] = [
+pub const MODULES: [&str; 12] = [
     "configfile",
     "echo",
     "linux",
+    "loadenv",
     "normal",
     "part_gpt",
     "part_msdos",
+    "reboot",
     "search",
     "search_fs_uuid",
     "sleep",

@@ -27,15 +27,8 @@ fn wanted(text: &str) -> Vec<Wanted> {
 }
 
 fn entry_of(wanted: &Wanted) -> Entry {
-    let name = EntryName {
-        order: wanted.order,
-        tries: wanted.tries.map(|left| Tries { left: left.get(), done: 0 }),
-    };
-    Entry {
-        file_name: name.to_string(),
-        name: Some(name),
-        bls: entry(wanted, wanted.machine_id.as_deref()).unwrap(),
-    }
+    let (name, bls) = new_entry(wanted, &Menu::Entries, wanted.machine_id.as_deref()).unwrap();
+    Entry { file_name: name.to_string(), name: Some(name), bls }
 }
 
 fn foreign(file_name: &str, text: &str) -> Entry {
@@ -142,6 +135,72 @@ fn counters_are_the_loaders() {
     counted.name = counted.file_name.parse().ok();
     seen.entries.entries.insert(0, counted);
     assert_eq!(steps(&plan(&all, &Menu::Entries, &seen).unwrap()), "remove 2+2-1");
+}
+
+#[test]
+fn the_arguments_of_a_trial_are_in_its_entry_and_are_no_difference() {
+    let mut all = wanted("2:2:1 1:1:1");
+    all[0].tries = NonZeroU32::new(3);
+    let new = plan(&all, &Menu::Entries, &observed(&all[1..])).unwrap();
+    let options = new.entries_to_write[0].1.options();
+    assert_eq!(options, "ro reroot=/reroot/deploy/default/deploy/2 panic=10 rd.shell=0 rd.emergency=reboot");
+    // systemd-bless-boot takes away the counters and nothing else.
+    let mut seen = observed(&all);
+    seen.entries.entries[0].file_name = "reroot-0000000002.conf".into();
+    seen.entries.entries[0].name = "reroot-0000000002.conf".parse().ok();
+    for tries in [None, NonZeroU32::new(3)] {
+        all[0].tries = tries;
+        assert_eq!(steps(&plan(&all, &Menu::Entries, &seen).unwrap()), "");
+    }
+}
+
+#[test]
+fn a_trial_ends_with_a_new_entry() {
+    let mut all = wanted("2:2:1 1:1:1");
+    all[0].tries = NonZeroU32::new(3);
+    let mut seen = observed(&all);
+    let set_name = |entry: &mut Entry, name: &str| {
+        entry.file_name = name.into();
+        entry.name = name.parse().ok();
+    };
+    all[0].tries = None;
+    for name in ["reroot-0000000002+3.conf", "reroot-0000000002+2-1.conf", "reroot-0000000002+0-3.conf"] {
+        set_name(&mut seen.entries.entries[0], name);
+        let plan = plan(&all, &Menu::Entries, &seen).unwrap();
+        let counted = name.trim_start_matches("reroot-000000000").trim_end_matches(".conf");
+        assert_eq!(steps(&plan), format!("entry 2, remove {counted}"));
+        assert_eq!(plan.entries_to_write[0].1, entry(&all[0], &all[0].options, None).unwrap());
+    }
+    // The new one was written, and then the power went.
+    let mut both = seen.clone();
+    both.entries.entries.insert(0, entry_of(&all[0]));
+    assert_eq!(steps(&plan(&all, &Menu::Entries, &both).unwrap()), "remove 2+0-3");
+    // Where it goes to is something that nothing boots.
+    let unreadable = entries::Unreadable {
+        file_name: "reroot-0000000002.conf".into(),
+        name: "reroot-0000000002.conf".parse().ok(),
+        reason: "x".into(),
+    };
+    both = seen.clone();
+    both.entries.unreadable.push(unreadable);
+    assert_eq!(steps(&plan(&all, &Menu::Entries, &both).unwrap()), "useless 2, entry 2, remove 2+0-3");
+}
+
+#[test]
+fn what_people_changed_during_a_trial_stays_after_it() {
+    let mut all = wanted("2:2:1 1:1:1");
+    all[0].tries = NonZeroU32::new(3);
+    let mut seen = observed(&all);
+    let text = seen.entries.entries[0].bls.print().replace("ro ", "ro nomodeset ") + "x-note mine\n";
+    let text = text.replace(&digest(1).to_string(), &digest(7).to_string());
+    seen.entries.entries[0].bls = BlsEntry::parse(text.as_bytes(), "f").unwrap();
+    seen.pairs.push(pair(7));
+    assert_eq!(steps(&plan(&all, &Menu::Entries, &seen).unwrap()), "differs 2+3 options+linux+initrd");
+    all[0].tries = None;
+    let over = plan(&all, &Menu::Entries, &seen).unwrap();
+    assert_eq!(steps(&over), "entry 2, remove 2+3, differs 2+3 options+linux+initrd");
+    let written = over.entries_to_write[0].1.print();
+    assert_eq!(written, text.replace(" panic=10 rd.shell=0 rd.emergency=reboot", ""));
 }
 
 #[test]

@@ -163,14 +163,21 @@ fn grub(boot: &Path, prefix: &str) -> Vec<Listed> {
         .split("menuentry ")
         .skip(1)
         .map(|entry| {
-            let line = |command: &str| entry.lines().find_map(|line| line.strip_prefix(command)).unwrap();
-            let (linux, options) = line("\tlinux ").split_once(' ').unwrap();
+            // An entry on trial tries what another does at once.
+            let line = |command: &str| {
+                let lines = entry.lines().map(|line| line.trim().trim_start_matches("if "));
+                lines
+                    .map(|line| line.trim_end_matches("; then"))
+                    .find_map(|line| line.strip_prefix(command))
+                    .unwrap()
+            };
+            let (linux, options) = line("linux ").split_once(' ').unwrap();
             let without_prefix = |path: &str| path.strip_prefix(prefix).unwrap().to_string();
             let id = entry.split("--id ").nth(1).unwrap().split(' ').next().unwrap();
             Listed {
                 file_name: id.into(),
                 linux: without_prefix(linux),
-                initrd: without_prefix(line("\tinitrd ")),
+                initrd: without_prefix(line("initrd ")),
                 options: options.into(),
             }
         })
