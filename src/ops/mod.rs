@@ -5,7 +5,7 @@
 //!
 //! | verb | locks |
 //! |---|---|
-//! | [`status()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`status()`], [`history()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
@@ -21,6 +21,7 @@ mod error;
 mod fetch;
 mod files;
 pub mod fsck;
+mod history;
 pub mod image;
 mod init;
 mod initramfs;
@@ -54,6 +55,7 @@ pub use deploy::{DeployOptions, Deployed, deploy};
 pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, Times, diff};
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use fetch::FetchPlan;
+pub use history::{HistoryEntry, HistoryOptions, HistoryReport, history, note};
 pub use init::{InitOptions, Initialized, init};
 pub use initramfs::ForeignInitramfs;
 pub use kargs::{

@@ -4,6 +4,7 @@ pub(super) mod completions;
 pub(super) mod deploy;
 pub(super) mod diff;
 pub(super) mod fsck;
+pub(super) mod history;
 pub(super) mod image;
 pub(super) mod init;
 pub(super) mod install;
