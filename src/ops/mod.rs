@@ -5,7 +5,7 @@
 //!
 //! | verb | locks |
 //! |---|---|
-//! | [`status()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`status()`], [`history()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`finalize_staged`], [`unstage`], [`set_finalization`] | exclusive |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
@@ -23,6 +23,7 @@ mod fetch;
 mod files;
 mod finalize;
 pub mod fsck;
+mod history;
 pub mod image;
 mod init;
 mod initramfs;
@@ -60,6 +61,7 @@ pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, 
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use fetch::FetchPlan;
 pub use finalize::{Finalized, finalize_staged};
+pub use history::{HistoryEntry, HistoryOptions, HistoryReport, history, note};
 pub use init::{InitOptions, Initialized, init};
 pub use initramfs::ForeignInitramfs;
 pub use kargs::{

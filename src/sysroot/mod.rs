@@ -3,6 +3,7 @@
 //! ```text
 //! /reroot/lock                                  flock: shared for pulls, exclusive for everything that changes a name
 //! /reroot/counters.json                         next deployment number of each stateroot, next boot order
+//! /reroot/history.jsonl                         what happened, a line for each event; history.1.jsonl before that
 //! /reroot/repo/                                 the object repo, see [`crate::repo`]
 //! /reroot/deploy/<stateroot>/var/               the one /var of the stateroot
 //! /reroot/deploy/<stateroot>/deploy/<N>/        a deployment: hardlinked tree, usr/etc (defaults), etc (own copies)
@@ -23,6 +24,7 @@ mod deployment;
 mod error;
 mod handle;
 mod health;
+mod history;
 pub mod layout;
 mod locked;
 mod observe;
@@ -40,6 +42,7 @@ pub use deployment::{Deployment, DeploymentId, DeploymentKey, ParseDeploymentIdE
 pub use error::{Error, Result};
 pub use handle::Sysroot;
 pub use health::{FailedBoot, Health, HealthState};
+pub use history::{EventKind, History, HistoryEvent, boot_id};
 pub use locked::LockedSysroot;
 pub use observe::{Leftover, Observed, Problem, ProblemKind};
 pub use origin::{KernelArgument, Origin, line_of};

@@ -10,7 +10,9 @@ use crate::support::skip::say;
 use crate::world::Ran;
 
 /// Crash points that no command reaches here, and why.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 10] = [
+    ("history.appended", HISTORY),
+    ("history.rotated", HISTORY),
     ("install.wiped", INSTALL),
     ("install.filled", INSTALL),
     ("install.boot-written", INSTALL),
@@ -21,6 +23,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
     ("var.moved", "needs a /var that is a mount point; tested in src/ops/var.rs"),
 ];
 
+const HISTORY: &str = "no command fails because of its history; tested in src/sysroot/history.rs";
 const INSTALL: &str = "needs root and loop devices; tested in tests/system/install_interrupted.rs";
 
 /// The names in `crashpoint!("…")` below src/.

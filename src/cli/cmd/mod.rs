@@ -5,6 +5,7 @@ pub(super) mod deploy;
 pub(super) mod diff;
 pub(super) mod finalize_staged;
 pub(super) mod fsck;
+pub(super) mod history;
 pub(super) mod image;
 pub(super) mod init;
 pub(super) mod install;
