@@ -21,6 +21,7 @@
 mod counters;
 mod deployment;
 mod error;
+pub mod etc_merge;
 mod handle;
 mod health;
 pub mod layout;
