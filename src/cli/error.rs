@@ -33,6 +33,12 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Sysroot(sysroot::Error::NotASysroot { .. }) => {
             return Some("`reroot --sysroot DIR init` makes a directory a sysroot");
         }
+        Error::Sysroot(sysroot::Error::EtcConflicts(_)) => {
+            return Some(
+                "`--etc-strategy keep-local` or `take-new` settles all of them; rules in \
+                 /etc/reroot/etc-merge.toml settle single paths, and stay",
+            );
+        }
         Error::Oci(oci::Error::Unauthorized { .. }) => {
             return Some(
                 "put credentials into /etc/reroot/auth.json (the format of `podman login --authfile`)",

@@ -24,7 +24,7 @@ pub fn open_file(path: &Path) -> io::Result<std::fs::File> {
 }
 
 /// Opens a directory directly below `dir`. A symbolic link is an error.
-pub fn open_subdir(dir: &Dir, name: &str) -> io::Result<Dir> {
+pub fn open_subdir(dir: &Dir, name: impl rustix::path::Arg) -> io::Result<Dir> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     Ok(Dir::from_std_file(fd.into()))
@@ -90,7 +90,7 @@ pub fn list_dir(dir: &Dir) -> io::Result<Vec<Listed>> {
 }
 
 /// Opens a regular file directly below `dir` for reading, without following a link. Never blocks on a pipe.
-pub fn open_regular(dir: &Dir, name: &str) -> io::Result<std::fs::File> {
+pub fn open_regular(dir: &Dir, name: impl rustix::path::Arg) -> io::Result<std::fs::File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: std::fs::File = rustix::fs::openat(dir, name, flags, Mode::empty())?.into();
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {

@@ -11,8 +11,27 @@ pub type Pair = (Box<[u8]>, Box<[u8]>);
 
 /// All extended attributes of a file, sorted by name. Empty where the file system has none.
 pub fn read_all(file: impl AsFd) -> io::Result<Vec<Pair>> {
+    collect(
+        |buffer| rustix::fs::flistxattr(&file, buffer),
+        |name, buffer| rustix::fs::fgetxattr(&file, name, buffer),
+    )
+}
+
+/// As [`read_all`], of `name` in `dir`, which may be a symbolic link or what must not be opened; see [`set_at`].
+pub fn read_all_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<Pair>> {
+    let path = path_of(dir, name);
+    collect(
+        |buffer| rustix::fs::llistxattr(&path[..], buffer),
+        |name, buffer| rustix::fs::lgetxattr(&path[..], name, buffer),
+    )
+}
+
+fn collect(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Vec<Pair>> {
     let mut names = Vec::new();
-    match grow(&mut names, |buffer| rustix::fs::flistxattr(&file, buffer)) {
+    match grow(&mut names, list) {
         Ok(()) => {}
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         Err(errno) => return Err(errno.into()),
@@ -20,7 +39,7 @@ pub fn read_all(file: impl AsFd) -> io::Result<Vec<Pair>> {
     let mut pairs = Vec::new();
     for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
         let mut value = Vec::new();
-        match grow(&mut value, |buffer| rustix::fs::fgetxattr(&file, name, buffer)) {
+        match grow(&mut value, |buffer| get(name, buffer)) {
             Ok(()) => pairs.push((name.into(), value.into())),
             // Removed since it was listed.
             Err(Errno::NODATA) => {}
@@ -55,12 +74,14 @@ pub fn set_at<'a>(
 ) -> io::Result<()> {
     let mut path = None;
     for (attribute, value) in pairs {
-        let path = path.get_or_insert_with(|| {
-            [format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), name.to_bytes()].concat()
-        });
+        let path = path.get_or_insert_with(|| path_of(dir, name));
         rustix::fs::lsetxattr(&path[..], attribute, value, rustix::fs::XattrFlags::empty())?;
     }
     Ok(())
+}
+
+fn path_of(dir: BorrowedFd<'_>, name: &CStr) -> Vec<u8> {
+    [format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), name.to_bytes()].concat()
 }
 
 /// Longer than nearly all lists and values.

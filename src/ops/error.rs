@@ -127,7 +127,7 @@ fn sysroot_kind(error: &sysroot::Error) -> ErrorKind {
         sysroot::Error::NotASysroot { .. } | sysroot::Error::NotFound { .. } => ErrorKind::NotFound,
         sysroot::Error::Corrupt { .. } => ErrorKind::Corrupt,
         sysroot::Error::Invalid { .. } => ErrorKind::InvalidInput,
-        sysroot::Error::Newer { .. } => ErrorKind::Incompatible,
+        sysroot::Error::Newer { .. } | sysroot::Error::EtcConflicts(_) => ErrorKind::Incompatible,
         sysroot::Error::Repo(error) => repo_kind(error),
     }
 }

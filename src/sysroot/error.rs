@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::etc_merge::Conflicts;
 use crate::fsx::lock::LockError;
 use crate::repo;
 
@@ -31,6 +32,9 @@ pub enum Error {
     /// Written by a newer version of the program.
     #[error("{file}: format version {found} is newer than {known}, the newest known here")]
     Newer { file: String, found: u32, known: u32 },
+    /// A merge of `/etc` that somebody has to decide about.
+    #[error(transparent)]
+    EtcConflicts(#[from] Conflicts),
     #[error(transparent)]
     Repo(#[from] repo::Error),
 }

@@ -22,6 +22,7 @@
 mod counters;
 mod deployment;
 mod error;
+pub mod etc_merge;
 mod handle;
 mod health;
 mod history;
