@@ -46,11 +46,13 @@ impl Env {
         self.vars.get(name).map(String::as_str).filter(|v| !v.is_empty())
     }
 
-    /// What tells this boot from every other; empty when the kernel does not say.
-    pub fn boot_id(&self) -> String {
-        let directory = fsx::open_dir(&self.config_root.join("proc/sys/kernel/random"));
-        let id = directory.ok().and_then(|dir| fsx::read_limited(&dir, "boot_id", 64).ok().flatten());
-        id.map(|id| String::from_utf8_lossy(&id).trim().to_owned()).unwrap_or_default()
+    /// Which boot of the kernel this is (random(4)), a UUID; `None` where there is no such file.
+    pub fn boot_id(&self) -> Option<String> {
+        let directory = fsx::open_dir(&self.config_root.join("proc/sys/kernel/random")).ok()?;
+        let text = String::from_utf8(fsx::read_limited(&directory, "boot_id", 64).ok()??).ok()?;
+        let text = text.trim();
+        let is_uuid = text.len() == 36 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+        is_uuid.then(|| text.into())
     }
 
     /// The user's home directory, when there is one.

@@ -9,7 +9,8 @@ use super::exit::Code;
 use super::output::Output;
 use crate::names::StaterootName;
 use crate::oci::platform::Platform;
-use crate::ops::{Context, EtcStrategy, ForeignInitramfs, Result};
+use crate::ops::{Context, ForeignInitramfs, Result};
+use crate::sysroot::etc_merge::EtcStrategy;
 
 /// Keep a Linux system as numbered deployments of bootable container images
 ///

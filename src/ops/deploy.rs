@@ -11,7 +11,6 @@ use super::boot::facts::{self, Machine};
 use super::fetch::{FetchPlan, Resolved, resolve};
 use super::image::ImageFacts;
 use super::initramfs::Check;
-use super::merge::EtcStrategy;
 use super::publish::{Finalization, Publication};
 use super::pull::{Bootable, Pulled};
 use super::status::ImageStatus;
@@ -21,6 +20,7 @@ use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::oci::platform::Platform;
 use crate::repo::ImageRecord;
+use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{
     DeployedImage, DeploymentId, DeploymentKey, KernelArgument, Observed, Origin, Sysroot, layout,
 };

@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use super::boot::room::Room;
 use super::boot::{self, Place};
-use super::merge::{EtcSource, EtcStrategy};
+use super::merge::EtcSource;
 use super::staging::nothing_staged;
-use super::{Context, Error, Result, ResultExt, reboot_required};
+use super::{Context, Result, ResultExt, note, reboot_required};
 use crate::names::StaterootName;
 use crate::progress::Event;
+use crate::sysroot::etc_merge::EtcMergeReport;
 use crate::sysroot::{
-    Deployment, DeploymentId, DeploymentKey, FinalizeFailure, LockedSysroot, Observed, Sysroot,
+    DeploymentId, DeploymentKey, EventKind, FinalizeFailure, HistoryEvent, LockedSysroot, Observed, Sysroot,
 };
 
 /// What was finalized.
@@ -47,14 +48,19 @@ pub fn finalize_staged(sysroot: &Sysroot, context: &Context<'_>) -> Result<Optio
     if observed.staged_is_locked {
         return Ok(Some(report(false)));
     }
+    let event = |kind| HistoryEvent::new(context.env, kind, &key);
     match finalize(&locked, &observed, &key, context).context(|| format!("finalizing {key}")) {
-        Ok(()) => Ok(Some(report(true))),
+        Ok(()) => {
+            note(&locked, &event(EventKind::Finalized), context.reporter);
+            Ok(Some(report(true)))
+        }
         Err(error) => {
+            note(&locked, &event(EventKind::FinalizeFailed).with_reason(&error), context.reporter);
             let failure = FinalizeFailure {
                 version: FinalizeFailure::VERSION,
-                deployment: key,
+                deployment: key.clone(),
                 time: context.env.unix_time(),
-                boot_id: context.env.boot_id(),
+                boot_id: context.env.boot_id().unwrap_or_default(),
                 reason: error.to_string(),
             };
             if let Err(second) = locked.write_finalize_failure(&failure) {
@@ -76,7 +82,7 @@ fn finalize(
     deployment.record.finalized = true;
     boot::check(sysroot)?;
     let room = Room::find(sysroot, Place::Mounted, observed, &deployment)?;
-    merge(locked, observed, &deployment)?;
+    deployment.record.etc_merge = merge(locked, observed, key)?;
     room.make(locked, Place::Mounted, observed, &deployment, context.reporter)?;
     locked.write_finalized(&deployment.record)?;
     boot::update(locked, &Place::Mounted, &[], context.reporter)?;
@@ -85,9 +91,15 @@ fn finalize(
     reboot_required::set(context.env, &deployment.record.image)
 }
 
-fn merge(locked: &LockedSysroot<'_>, observed: &Observed, deployment: &Deployment) -> Result<()> {
-    let key = deployment.key();
-    let Some(source) = EtcSource::of(locked.sysroot(), observed, &key.stateroot)? else { return Ok(()) };
-    let _ = source;
-    locked.replace_etc::<Error>(&key, |_| Ok(()))
+/// The changes of `/etc` up to now go into the deployment.
+fn merge(
+    locked: &LockedSysroot<'_>,
+    observed: &Observed,
+    key: &DeploymentKey,
+) -> Result<Option<EtcMergeReport>> {
+    let source = EtcSource::of(locked.sysroot(), observed, &key.stateroot)?;
+    let make = |source: EtcSource| {
+        locked.replace_etc(key, |root, etc| source.make(root, observed.etc_strategy, etc))
+    };
+    source.map(make).transpose()
 }

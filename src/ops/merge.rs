@@ -1,39 +1,81 @@
-//! The `/etc` of a new deployment.
+//! The `/etc` of a new deployment: its image's defaults, and what was changed on this machine.
+//!
+//! The rules are those of [`etc_merge`]. Whose changes they are: the booted deployment's, or where nothing runs those of
+//! the first in boot order; always of the same stateroot.
 
-use super::Result;
-use crate::fsx::Dir;
+use super::{Error, Result};
+use crate::fsx::{self, Dir};
 use crate::names::StaterootName;
-use crate::sysroot::{Observed, Sysroot};
+use crate::sysroot::etc_merge::{self, EtcMergeReport, EtcStrategy, Live, Options, Rules, Trees};
+use crate::sysroot::{Observed, Stateroot, Sysroot, layout};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EtcStrategy {
-    #[default]
-    Fail,
+/// A deployment whose changes of `/etc` go into a new one.
+pub(super) struct EtcSource {
+    defaults: Dir,
+    etc: Dir,
 }
 
-pub struct EtcSource;
-pub struct M;
 impl EtcSource {
-    pub fn of(_: &Sysroot, _: &Observed, _: &StaterootName) -> Result<Option<Self>> {
-        Ok(None)
+    /// `None` when there is nothing to carry over: no deployment before, or one whose `/etc` forgets its changes.
+    pub fn of(sysroot: &Sysroot, observed: &Observed, stateroot: &StaterootName) -> Result<Option<Self>> {
+        let Some(machine) = observed.machine(stateroot) else { return Ok(None) };
+        if observed.transient_etc && observed.booted.as_ref().is_some_and(|key| machine.is(key)) {
+            return Ok(None);
+        }
+        let key = machine.key();
+        let Some(stateroot) = Stateroot::open(sysroot, stateroot)? else { return Ok(None) };
+        let open = || {
+            let root = fsx::open_subdir(&stateroot.deploy, &layout::directory_name(key.id))?;
+            let etc = fsx::open_subdir(&root, layout::ETC)?;
+            Ok(fsx::subdir_optional(&root, "usr")?
+                .map(|usr| fsx::subdir_optional(&usr, layout::ETC))
+                .transpose()?
+                .flatten()
+                .map(|defaults| Self { defaults, etc }))
+        };
+        open().map_err(Error::io(format!("opening /etc of {key}")))
     }
-    pub fn merge_into(&self, _: &Dir, _: EtcStrategy) -> Result<M> {
-        Ok(M)
+
+    /// Says what a merge into the deployment in `root` does. An error when something has to be decided first. Changes
+    /// nothing.
+    pub fn check(&self, root: &Dir, strategy: EtcStrategy) -> Result<EtcMergeReport> {
+        self.merge(root, strategy, None)
     }
-}
-impl M {
-    pub fn replace_etc(&self, _: &Dir) -> Result<()> {
-        Ok(())
+
+    /// Puts the `etc` of the deployment in `root` together in the empty directory `dest`. Not synced.
+    pub fn make(&self, root: &Dir, strategy: EtcStrategy, dest: &Dir) -> Result<EtcMergeReport> {
+        self.merge(root, strategy, Some(dest))
     }
-}
-impl std::str::FromStr for EtcStrategy {
-    type Err = String;
-    fn from_str(_: &str) -> Result<Self, String> {
-        Ok(Self::Fail)
+
+    fn merge(&self, root: &Dir, strategy: EtcStrategy, dest: Option<&Dir>) -> Result<EtcMergeReport> {
+        let defaults = || fsx::open_subdir(&fsx::open_subdir(root, "usr")?, layout::ETC);
+        let new = defaults().map_err(Error::io("opening the new defaults of /etc"))?;
+        let options = Options { strategy, rules: Rules::load(root, Some(&self.etc))? };
+        let live = Live { defaults: &self.defaults, etc: &self.etc };
+        let merge = etc_merge::plan(Trees::new(Some(live), &new), &options)?;
+        Ok(match dest {
+            Some(dest) => merge.apply(dest)?,
+            None => {
+                merge.conflicts()?;
+                merge.report().clone()
+            }
+        })
     }
-}
-impl std::fmt::Display for EtcStrategy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("fail")
+
+    /// Gives the checkout in `root`, whose `etc` is the defaults, the merged one. Not synced.
+    pub fn merge_into(&self, root: &Dir, strategy: EtcStrategy) -> Result<EtcMergeReport> {
+        let report = self.check(root, strategy)?;
+        if !report.has_local_changes() {
+            return Ok(report);
+        }
+        let merged = ".tmp-etc";
+        let dest = fsx::ensure_dir(root, merged, 0o755).map_err(Error::io("making /etc"))?;
+        let report = self.make(root, strategy, &dest)?;
+        let replace = || {
+            fsx::remove_tree(root, layout::ETC)?;
+            fsx::rename(root, merged, root, layout::ETC)
+        };
+        replace().map_err(Error::io("replacing /etc"))?;
+        Ok(report)
     }
 }

@@ -68,7 +68,6 @@ pub use kargs::{
     ChangedArguments, Edits, KernelArguments, KernelArgumentsChange, KernelArgumentsOf, ShownArgument,
     Source as ArgumentSource, change_kernel_arguments, editable, kernel_arguments,
 };
-pub use merge::EtcStrategy;
 pub use packages::{PackageChange, PackageDiff};
 pub use pin::{Pinning, pin, unpin};
 pub use prune::{PruneReport, RemovedDeployment, prune};

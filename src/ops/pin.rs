@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Context, Error, Result, Run, select};
+use super::{Context, Error, Result, Run, note, select};
 use crate::names::StaterootName;
-use crate::sysroot::{DeploymentId, Observed, Stateroot, Sysroot};
+use crate::sysroot::{DeploymentId, DeploymentKey, EventKind, HistoryEvent, Observed, Stateroot, Sysroot};
 
 /// The state of a pin after `pin` or `unpin`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,6 +67,9 @@ fn set(
             .ok_or_else(|| Error::not_found(format!("stateroot {}", record.stateroot)))?;
         locked.write_record(&stateroot, &record)?;
         crate::crashpoint!("pin.recorded").map_err(Error::io("pinning"))?;
+        let kind = if report.pinned { EventKind::Pinned } else { EventKind::Unpinned };
+        let key = DeploymentKey { stateroot: report.stateroot.clone(), id };
+        note(&locked, &HistoryEvent::new(context.env, kind, &key), context.reporter);
     }
     Ok(report)
 }
@@ -80,6 +83,10 @@ fn decide(
 ) -> Result<Pinning> {
     let deployment = select::deployment(observed, id, stateroot)?;
     let pinned = wanted == Wanted::Pinned;
+    if pinned && !deployment.record.finalized {
+        let key = deployment.key();
+        return Err(Error::invalid(format!("{key} is not finalized and cannot be pinned yet")));
+    }
     Ok(Pinning {
         dry_run: run.is_dry(),
         unchanged: deployment.record.pinned == pinned,

@@ -4,11 +4,10 @@ use serde::Serialize;
 
 use super::boot::{self, Place};
 use super::retention::{self, Kept, Policy};
-use super::{Context, Result, Run, status};
+use super::{Context, Result, Run, note, status};
 use crate::names::StaterootName;
-use crate::progress::Reporter;
 use crate::repo::{GcReport, GcRun};
-use crate::sysroot::{DeploymentId, DeploymentKey, LockedSysroot, Sysroot};
+use crate::sysroot::{DeploymentId, DeploymentKey, EventKind, HistoryEvent, LockedSysroot, Sysroot};
 
 /// What a prune removed, or would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,7 +66,7 @@ pub fn prune(sysroot: &Sysroot, run: Run, context: &Context<'_>) -> Result<Prune
             unique_bytes: usage.map(|u| u.unique_bytes + u.etc_bytes),
         });
     }
-    let collected = execute(&locked, &observed, &plan, run, context.reporter)?;
+    let collected = execute(&locked, &observed, &plan, run, context)?;
     if run == Run::Real {
         status::warm_usage(&locked.observe()?, sysroot.repo());
     }
@@ -87,16 +86,22 @@ fn execute(
     observed: &crate::sysroot::Observed,
     plan: &retention::Plan,
     run: Run,
-    reporter: &dyn Reporter,
+    context: &Context<'_>,
 ) -> Result<GcReport> {
     let repo = locked.sysroot().repo();
     if run.is_dry() {
         return Ok(repo.gc(locked.guard(), &plan.roots, GcRun::DryRun)?);
     }
     let removed: Vec<DeploymentKey> = plan.remove.iter().map(|removal| removal.key.clone()).collect();
-    boot::update(locked, &Place::Mounted, &removed, reporter)?;
+    boot::update(locked, &Place::Mounted, &removed, context.reporter)?;
     for removal in &plan.remove {
         locked.remove_deployment(&removal.key, observed)?;
+        let event = HistoryEvent::new(context.env, EventKind::Pruned, &removal.key);
+        let event = match observed.deployment(&removal.key) {
+            Some(deployment) => event.with_image(&deployment.record.image),
+            None => event,
+        };
+        note(locked, &event, context.reporter);
         crate::crashpoint!("prune.deployment-removed").map_err(super::Error::io("pruning"))?;
     }
     Ok(repo.gc(locked.guard(), &plan.roots, GcRun::Delete)?)

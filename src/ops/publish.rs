@@ -9,17 +9,18 @@ use super::boot::facts::{self, Machine};
 use super::boot::room::Room;
 use super::boot::{self, Bootloader, Place};
 use super::checkout::DeploymentTree;
-use super::merge::{EtcSource, EtcStrategy};
-use super::{Context, Error, Result, ResultExt, initramfs, staging, var};
+use super::merge::EtcSource;
+use super::{Context, Error, Result, ResultExt, initramfs, note, staging, var};
 use crate::digest::TreeId;
 use crate::fsx;
 use crate::layer;
 use crate::names::{ImagePath, StaterootName};
 use crate::progress::Event;
 use crate::repo::Tree;
+use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{
-    BootFacts, DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Health,
-    LockedSysroot, Observed, Origin, Stateroot, Sysroot,
+    BootFacts, DeployedImage, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, EventKind, Health,
+    HistoryEvent, LockedSysroot, Observed, Origin, Stateroot, Sysroot,
 };
 
 /// What says that a boot of a deployment has completed. Boots of an image without it are not counted: it would fall back
@@ -86,6 +87,7 @@ impl Publication {
             finalized: true,
             tries: tries(sysroot, &tree, observed, context)?,
             health: Health::default(),
+            etc_merge: None,
         };
         let deployment = Deployment { record, origin: Some(self.origin.clone()) };
         let room = Room::find(sysroot, Place::Mounted, observed, &deployment)?;
@@ -103,8 +105,11 @@ impl Publication {
         }
         prepared.deployment.record.finalized = !stages;
         let deployment = prepared.write(locked, &observed, self, context)?;
+        let kind = if stages { EventKind::Staged } else { EventKind::Deployed };
+        let event = HistoryEvent::new(context.env, kind, &deployment.key());
+        note(locked, &event.with_image(&self.image), context.reporter);
         match stages {
-            true => staging::stage(locked, &observed, &deployment, self.finalization, context)?,
+            true => staging::stage(locked, &observed, &deployment, self, context)?,
             false => boot::update(locked, &Place::Mounted, &[], context.reporter)?,
         }
         Ok(deployment)
@@ -137,8 +142,9 @@ impl Prepared {
         publication: &Publication,
         context: &Context<'_>,
     ) -> Result<Deployment> {
-        let Self { deployment, room, tree } = self;
-        let (record, path) = (&deployment.record, deployment.path());
+        let Self { mut deployment, room, tree } = self;
+        let path = deployment.path();
+        let record = &deployment.record;
         let repo = locked.sysroot().repo();
         context.reporter.report(Event::Phase(&format!("checking out {path}")));
         let files = DeploymentTree::new(&tree)?;
@@ -150,12 +156,14 @@ impl Prepared {
         var::populate(repo, &stateroot, &tree, context.config.reserve)?;
         drop(tree);
         if let Some(source) = EtcSource::of(locked.sysroot(), observed, &record.stateroot)? {
-            // When it is staged, only to know in time what would be in the way.
-            let merge = source.merge_into(&scratch.dir, publication.etc)?;
-            if record.finalized {
-                merge.replace_etc(&scratch.dir)?;
-            }
+            let report = match record.finalized {
+                true => source.merge_into(&scratch.dir, publication.etc),
+                // To know in time what would be in the way at the shutdown.
+                false => source.check(&scratch.dir, publication.etc),
+            };
+            deployment.record.etc_merge = Some(report?);
         }
+        let record = &deployment.record;
         // As late as possible: whatever fails before has cost nobody a deployment.
         if record.finalized {
             room.make(locked, Place::Mounted, observed, &deployment, context.reporter)?;

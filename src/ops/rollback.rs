@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::boot::room::Room;
 use super::boot::{self, Kernels, Place};
 use super::initramfs::Check;
-use super::merge::EtcStrategy;
 use super::publish::{Finalization, Publication};
-use super::{Context, Error, Result, ResultExt, Run, reboot_required, select, staging};
+use super::{Context, Error, Result, ResultExt, Run, note, reboot_required, select, staging};
 use crate::names::StaterootName;
+use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{
-    Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Health, HealthState, LockedSysroot, Observed,
-    Slots, Stateroot, Sysroot,
+    Deployment, DeploymentId, DeploymentKey, DeploymentRecord, EventKind, Health, HealthState, HistoryEvent,
+    LockedSysroot, Observed, Slots, Stateroot, Sysroot,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -102,6 +102,12 @@ pub fn rollback(sysroot: &Sysroot, options: &RollbackOptions, context: &Context<
         make_first(&locked, &observed, &first.record)?;
     }
     boot::update(&locked, &Place::Mounted, &[], context.reporter)?;
+    if !report.unchanged {
+        let event = HistoryEvent::new(context.env, EventKind::RolledBack, &target.key());
+        let event = event.with_image(&target.record.image);
+        let reason = format!("deployment {} was first before", report.from);
+        note(&locked, &event.with_reason(reason), context.reporter);
+    }
     if observed.booted.is_some() {
         match report.booted {
             true => reboot_required::clear(context.env)?,

@@ -6,11 +6,13 @@
 
 use serde::Serialize;
 
-use super::publish::Finalization;
-use super::{Context, Error, Result, reboot_required};
+use super::publish::{Finalization, Publication};
+use super::{Context, Error, Result, note, reboot_required};
 use crate::names::StaterootName;
 use crate::progress::Event;
-use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, LockedSysroot, Observed, Sysroot};
+use crate::sysroot::{
+    Deployment, DeploymentId, DeploymentKey, EventKind, HistoryEvent, LockedSysroot, Observed, Sysroot,
+};
 
 /// Whether new deployments of a sysroot are staged: a system runs from it.
 pub(super) fn stages(observed: &Observed) -> bool {
@@ -22,15 +24,17 @@ pub(super) fn stage(
     locked: &LockedSysroot<'_>,
     observed: &Observed,
     deployment: &Deployment,
-    finalization: Finalization,
+    Publication { finalization, etc, .. }: &Publication,
     context: &Context<'_>,
 ) -> Result<()> {
     let key = deployment.key();
-    locked.write_staged(&key, finalization == Finalization::Locked)?;
+    locked.write_staged(&key, *finalization == Finalization::Locked, *etc)?;
     crate::crashpoint!("stage.staged").map_err(Error::io("staging"))?;
     locked.remove_finalize_failure()?;
     if let Some(former) = observed.staged.as_ref().filter(|former| **former != key) {
         locked.remove_deployment(former, observed)?;
+        let event = HistoryEvent::new(context.env, EventKind::Unstaged, former);
+        note(locked, &event.with_reason(format!("replaced by {key}")), context.reporter);
         context.reporter.report(Event::Warning(&format!("{former} was staged, and is replaced by {key}")));
     }
     match finalization {
@@ -77,6 +81,7 @@ pub(super) fn drop_staged(
     locked.remove_staged()?;
     crate::crashpoint!("unstage.unstaged").map_err(Error::io("unstaging"))?;
     locked.remove_deployment(staged, observed)?;
+    note(locked, &HistoryEvent::new(context.env, EventKind::Unstaged, staged), context.reporter);
     reboot_required::clear(context.env)
 }
 
@@ -103,7 +108,7 @@ pub fn set_finalization(
     let lock = finalization == Finalization::Locked;
     let unchanged = observed.staged_is_locked == lock;
     if !unchanged {
-        locked.write_staged(key, lock)?;
+        locked.write_staged(key, lock, observed.etc_strategy)?;
     }
     match (lock, observed.deployment(key)) {
         (false, Some(deployment)) => reboot_required::set(context.env, &deployment.record.image)?,

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use super::boot::{self, Place};
-use super::{Context, Error, Result, Run, retention, select, status};
+use super::{Context, Error, Result, Run, note, retention, select, status};
 use crate::names::StaterootName;
-use crate::sysroot::{DeploymentId, DeploymentKey, Observed, ProblemKind, Sysroot, layout};
+use crate::sysroot::{
+    DeploymentId, DeploymentKey, EventKind, HistoryEvent, Observed, ProblemKind, Sysroot, layout,
+};
 
 /// The deployment that is gone, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +42,7 @@ pub fn undeploy(
         let key = DeploymentKey { id: report.id, stateroot: report.stateroot.clone() };
         boot::update(&locked, &Place::Mounted, std::slice::from_ref(&key), context.reporter)?;
         locked.remove_deployment(&key, &observed)?;
+        note(&locked, &HistoryEvent::new(context.env, EventKind::Undeployed, &key), context.reporter);
         status::warm_usage(&locked.observe()?, sysroot.repo());
     }
     Ok(report)
@@ -71,7 +74,7 @@ fn decide(
         return refuse("is booted and cannot be removed");
     }
     if observed.staged.as_ref() == Some(&key) {
-        return refuse("is staged for the next boot and cannot be removed");
+        return refuse("is staged for the next boot; `reroot unstage` drops it");
     }
     if observed.deployment(&key).is_some_and(|d| d.record.pinned) {
         return refuse("is pinned; unpin it first");

@@ -5,7 +5,6 @@ use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
 use super::fetch::{FetchPlan, Resolved, absolute, resolve};
 use super::image::ImageFacts;
 use super::initramfs::Check;
-use super::merge::EtcStrategy;
 use super::publish::Finalization;
 use super::status::ImageStatus;
 use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, select, staging};
@@ -13,6 +12,7 @@ use crate::digest::Sha256;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
 use crate::oci::platform::Platform;
+use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{Deployment, Observed, Origin, Sysroot};
 
 /// How to upgrade or switch.

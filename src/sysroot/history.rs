@@ -35,8 +35,6 @@ const LIMIT: u64 = 4 << 20;
 const READ_LIMIT: u64 = 4 * LIMIT;
 /// An error with all its causes fits; an output that somebody put into it does not.
 const REASON_LIMIT: usize = 2000;
-/// A UUID in text.
-const BOOT_ID: &str = "proc/sys/kernel/random";
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +107,7 @@ impl HistoryEvent {
         Self {
             version: VERSION,
             time: env.unix_time(),
-            boot_id: boot_id(env),
+            boot_id: env.boot_id(),
             event,
             stateroot: key.stateroot.clone(),
             id: key.id,
@@ -155,15 +153,6 @@ impl HistoryEvent {
         line.push(b'\n');
         line
     }
-}
-
-/// Which boot this is (random(4)); `None` where there is no such file.
-pub fn boot_id(env: &Env) -> Option<String> {
-    let read = || fsx::read_limited(&fsx::open_dir(&env.config_root.join(BOOT_ID))?, "boot_id", 64);
-    let text = String::from_utf8(read().ok()??).ok()?;
-    let text = text.trim();
-    let is_uuid = text.len() == 36 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    is_uuid.then(|| text.into())
 }
 
 /// What was read.
@@ -353,7 +342,7 @@ mod tests {
     #[test]
     fn a_line_says_who_when_and_in_which_boot() {
         let temp = tempfile::tempdir().unwrap();
-        let directory = temp.path().join(BOOT_ID);
+        let directory = temp.path().join("proc/sys/kernel/random");
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("boot_id"), "3b0a5e0e-7c1c-4d54-9a0e-6f2b9c1d2e3f\n").unwrap();
         let mut env = env(temp.path());

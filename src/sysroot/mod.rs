@@ -43,7 +43,7 @@ pub use deployment::{Deployment, DeploymentId, DeploymentKey, ParseDeploymentIdE
 pub use error::{Error, Result};
 pub use handle::Sysroot;
 pub use health::{FailedBoot, Health, HealthState};
-pub use history::{EventKind, History, HistoryEvent, boot_id};
+pub use history::{EventKind, History, HistoryEvent};
 pub use locked::LockedSysroot;
 pub use observe::{Leftover, Observed, Problem, ProblemKind};
 pub use origin::{KernelArgument, Origin, line_of};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::etc_merge::EtcStrategy;
 use super::layout::{self, Name};
 use super::record::parse_state;
 use super::{
@@ -28,6 +29,8 @@ pub struct Observed {
     pub staged: Option<DeploymentKey>,
     /// Whether it waits until it is unlocked as well.
     pub staged_is_locked: bool,
+    /// How its `/etc` will be merged.
+    pub etc_strategy: EtcStrategy,
     /// The next numbers; already beyond everything that was seen.
     pub counters: Counters,
     /// What a killed process left behind, or what a running one is working on.
@@ -150,6 +153,7 @@ pub(super) fn observe(sysroot: &Sysroot) -> Result<Observed> {
         if !is_finalized {
             observed.staged = Some(staged.deployment);
             observed.staged_is_locked = staged.locked;
+            observed.etc_strategy = staged.etc_strategy;
         }
     }
     Ok(observed)

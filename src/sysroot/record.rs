@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::etc_merge::{EtcMergeReport, EtcStrategy};
 use super::{DeploymentId, DeploymentKey, Error, Health, Result};
 use crate::digest::{Sha256, TreeId};
 use crate::names::StaterootName;
@@ -46,6 +47,9 @@ pub struct DeploymentRecord {
     pub tries: Option<NonZeroU32>,
     #[serde(default, skip_serializing_if = "Health::is_unknown")]
     pub health: Health,
+    /// How its `/etc` came to be; absent when nothing was merged into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etc_merge: Option<EtcMergeReport>,
 }
 
 fn yes() -> bool {
@@ -122,6 +126,9 @@ pub struct StagedRecord {
     /// Not to be finalized until it is unlocked.
     #[serde(default)]
     pub locked: bool,
+    /// What to do with conflicts when `/etc` is merged.
+    #[serde(default)]
+    pub etc_strategy: EtcStrategy,
 }
 
 /// Parses a state file, its version first: what else is in there is only known for versions that are known.
@@ -192,6 +199,7 @@ mod tests {
         assert_eq!((booted.deployment, booted.transient_etc), (key(7), false));
         let staged: StagedRecord = parse_state(STAGED_V1.as_bytes(), "staged.json").unwrap();
         assert_eq!((&staged.deployment, staged.locked), (&key(8), true));
+        assert_eq!(staged.etc_strategy, EtcStrategy::KeepLocal);
         assert_eq!(String::from_utf8(print_state(&staged)).unwrap(), STAGED_V1);
         let record = DeploymentRecord::parse(RECORD_V1_STAGED.as_bytes(), &key(9), "9.json").unwrap();
         assert_eq!((record.finalized, record.tries), (false, NonZeroU32::new(3)));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::etc_merge::EtcStrategy;
 use super::record::{VERSION, print_state};
 use super::{
     DeploymentKey, DeploymentRecord, Error, LockedSysroot, Result, StagedRecord, Stateroot, Sysroot,
@@ -42,8 +43,8 @@ impl FinalizeFailure {
 
 impl LockedSysroot<'_> {
     /// Makes a deployment the staged one. Not durable, as nothing in `/run` is.
-    pub fn write_staged(&self, key: &DeploymentKey, locked: bool) -> Result<()> {
-        let record = StagedRecord { version: VERSION, deployment: key.clone(), locked };
+    pub fn write_staged(&self, key: &DeploymentKey, locked: bool, etc_strategy: EtcStrategy) -> Result<()> {
+        let record = StagedRecord { version: VERSION, deployment: key.clone(), locked, etc_strategy };
         fsx::write_atomic(self.run()?, layout::STAGED, &print_state(&record), 0o644)
             .map_err(Error::io(format!("writing /{}/{}", layout::RUN, layout::STAGED)))
     }
@@ -61,11 +62,12 @@ impl LockedSysroot<'_> {
 
     /// Gives a deployment that is not finalized a new `etc`, which `fill` puts together in an empty directory. In one
     /// step, and durable when it returns; before it the deployment has the `etc` it had.
-    pub fn replace_etc<E: From<Error>>(
+    /// `fill` is given the directory of the deployment, and the empty one.
+    pub fn replace_etc<T, E: From<Error>>(
         &self,
         key: &DeploymentKey,
-        fill: impl FnOnce(&Dir) -> Result<(), E>,
-    ) -> Result<(), E> {
+        fill: impl FnOnce(&Dir, &Dir) -> Result<T, E>,
+    ) -> Result<T, E> {
         let path = layout::deployment_path(key);
         let context = |step: &str| Error::io(format!("{step} /etc of {path}"));
         let stateroot = Stateroot::open(self.sysroot(), &key.stateroot)?
@@ -80,7 +82,10 @@ impl LockedSysroot<'_> {
             Ok((fsx::ensure_dir(deploy, &scratch, 0o755)?, written))
         };
         let (dir, written) = make().map_err(context("making the new"))?;
-        fill(&dir)?;
+        let filled = fill(&directory, &dir).inspect_err(|_| {
+            // A full disk must not stay full. What cannot be removed now is swept by the next holder of the lock.
+            let _ = fsx::remove_tree(deploy, &scratch);
+        })?;
         crashpoint!("finalize.merged").map_err(context("merging"))?;
         written.sync().map_err(context("syncing the new"))?;
         crashpoint!("finalize.synced").map_err(context("syncing the new"))?;
@@ -91,7 +96,8 @@ impl LockedSysroot<'_> {
             crashpoint!("finalize.exchanged")?;
             fsx::remove_tree(deploy, &scratch)
         };
-        Ok(switch().map_err(context("replacing"))?)
+        switch().map_err(context("replacing"))?;
+        Ok(filled)
     }
 
     /// Makes a deployment one that the boot loader may be told of. Durable.

@@ -56,6 +56,7 @@ fn deployment(key: DeploymentKey, order: u64, pinned: bool) -> Deployment {
             finalized: true,
             tries: None,
             health: Health::default(),
+            etc_merge: None,
         },
         origin: Some(Origin {
             reference,

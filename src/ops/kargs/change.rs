@@ -11,9 +11,9 @@ use crate::ops::boot::arguments::{self, Local};
 use crate::ops::boot::facts::{self, Machine};
 use crate::ops::boot::{self, Kernels, Place};
 use crate::ops::initramfs::Check;
-use crate::ops::merge::EtcStrategy;
 use crate::ops::publish::{Finalization, Publication};
 use crate::ops::{Context, Error, Result, ResultExt, Run, staging, status};
+use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{
     BootFacts, Deployment, DeploymentId, DeploymentKey, Observed, Origin, SeparateVar, Sysroot,
 };

@@ -268,7 +268,7 @@ fn what_is_in_use_is_not_undeployed() {
     for (n, expected) in [
         (1, "deployment 1 is booted and cannot be removed"),
         (2, "deployment 2 is pinned; unpin it first"),
-        (3, "deployment 3 is staged for the next boot and cannot be removed"),
+        (3, "deployment 3 is staged for the next boot; `reroot unstage` drops it"),
     ] {
         let error = undeploy(&world.sysroot(), id(n), None, Run::Real, &world.context()).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.kind()), (expected, ErrorKind::InvalidInput));

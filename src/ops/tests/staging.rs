@@ -223,3 +223,101 @@ fn a_finalization_that_fails_is_told_and_the_old_system_boots() {
     assert_eq!(world.booted(), 3);
     assert_eq!(crate::sysroot::FinalizeFailure::read(&world.sysroot()).unwrap(), None);
 }
+
+/// Writes into the `/etc` of a deployment.
+fn write_etc(world: &World, id: u64, name: &str, text: &str) {
+    fs::write(world.deployments().join(format!("{id}/etc/{name}")), text).unwrap();
+}
+
+fn read_etc(world: &World, id: u64, name: &str) -> Option<String> {
+    fs::read_to_string(world.deployments().join(format!("{id}/etc/{name}"))).ok()
+}
+
+#[test]
+fn changes_of_etc_up_to_the_shutdown_go_along() {
+    let world = running();
+    write_etc(&world, 1, "hostname", "early\n");
+    upgrade_now(&world);
+    write_etc(&world, 1, "hostname", "late\n");
+    fs::remove_file(world.deployments().join("1/etc/shadow")).unwrap();
+    assert_eq!(read_etc(&world, 2, "hostname"), None);
+    world.reboot();
+    assert_eq!(read_etc(&world, 2, "hostname").as_deref(), Some("late\n"));
+    assert_eq!(read_etc(&world, 2, "shadow"), None);
+    assert_eq!(read_etc(&world, 2, "release").as_deref(), Some("release 2\n"));
+    let observed = world.sysroot().observe().unwrap();
+    let report = observed.deployments[0].record.etc_merge.clone().unwrap();
+    assert_eq!(
+        (report.added.list, report.deleted.list),
+        (vec!["/etc/hostname".into()], vec!["/etc/shadow".into()])
+    );
+    assert_eq!(report.updated.list, ["/etc/release"]);
+    // The older deployment has its own.
+    write_etc(&world, 2, "hostname", "two\n");
+    rollback_with(&world, &RollbackOptions::default()).unwrap();
+    world.reboot();
+    assert_eq!(read_etc(&world, world.booted(), "hostname").as_deref(), Some("late\n"));
+}
+
+#[test]
+fn a_rollback_takes_the_changes_of_etc_along_when_asked() {
+    let world = running();
+    upgrade_now(&world);
+    world.reboot();
+    write_etc(&world, 2, "hostname", "today\n");
+    let keep = EtcOfRollback::Keep(Default::default());
+    let options = RollbackOptions { etc: keep, ..Default::default() };
+    let report = rollback_with(&world, &options).unwrap();
+    assert_eq!((report.to, report.files_of), (id(3), Some(id(1))));
+    let error = rollback_with(&world, &options).unwrap_err().to_string();
+    assert!(error.starts_with("deployment 3 is staged, and one deployment can be at a time"), "{error}");
+    write_etc(&world, 2, "hostname", "tonight\n");
+    world.reboot();
+    assert_eq!(world.order(), "3:booted+default 2:rollback 1:");
+    assert_eq!(read_etc(&world, 3, "hostname").as_deref(), Some("tonight\n"));
+    assert_eq!(read_etc(&world, 3, "release").as_deref(), Some("release 1\n"));
+    assert_eq!(read_etc(&world, 1, "hostname"), None);
+}
+
+#[test]
+fn a_conflict_is_found_before_anything_is_staged() {
+    let mut world = running();
+    let conflicting = vec![base(), vec![("etc/app/", Item::Dir(0o755)), ("etc/app/conf", Item::File("new"))]];
+    world.image("stable", "13.3", "2025-11-03T00:00:00Z", conflicting);
+    write_etc(&world, 1, "app", "a file of mine");
+    let error = upgrade_with(&world, &UpgradeOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("/etc/app"), "{error}");
+    assert_eq!(world.order(), "1:booted+default");
+    assert_eq!(fs::read_dir(world.deployments()).unwrap().count(), 3);
+    let take = UpgradeOptions { etc: crate::sysroot::etc_merge::EtcStrategy::TakeNew, ..Default::default() };
+    upgrade_with(&world, &take).unwrap();
+    world.reboot();
+    assert_eq!(read_etc(&world, 2, "app/conf").as_deref(), Some("new"));
+}
+
+#[test]
+fn a_conflict_that_comes_up_after_the_staging_fails_the_finalization() {
+    let mut world = running();
+    let conflicting = vec![base(), vec![("etc/app/", Item::Dir(0o755)), ("etc/app/conf", Item::File("new"))]];
+    world.image("stable", "13.3", "2025-11-03T00:00:00Z", conflicting);
+    upgrade_now(&world);
+    write_etc(&world, 1, "app", "a file of mine");
+    let error = finalize_staged(&world.sysroot(), &world.context()).unwrap_err();
+    assert!(error.to_string().contains("/etc/app"), "{error}");
+    world.cut_power();
+    assert_eq!(world.order(), "2: 1:booted+default");
+    let events: Vec<_> = world.sysroot().history(None).unwrap().events;
+    let last = events.last().unwrap();
+    assert_eq!((last.event.to_string(), last.id), ("finalize-failed".to_string(), id(2)));
+}
+
+#[test]
+fn where_etc_is_transient_nothing_is_carried() {
+    let world = running();
+    let booted = r#"{"version":1,"stateroot":"default","id":1,"transientEtc":true}"#;
+    fs::write(world.path().join("host/run/reroot/booted.json"), booted).unwrap();
+    write_etc(&world, 1, "hostname", "of this boot\n");
+    upgrade_now(&world);
+    world.reboot();
+    assert_eq!(read_etc(&world, 2, "hostname"), None);
+}

@@ -32,6 +32,16 @@ pub struct EtcMergeReport {
     pub vanished: u64,
 }
 
+impl EtcMergeReport {
+    /// False when the merged tree is that of the new defaults.
+    pub fn has_local_changes(&self) -> bool {
+        let lists = [&self.modified, &self.added, &self.deleted];
+        lists.into_iter().any(|list| !list.is_empty())
+            || !self.both_changed.is_empty()
+            || !self.conflicts.is_empty()
+    }
+}
+
 /// A list of which only the beginning is kept; a record must stay small.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
