@@ -144,6 +144,8 @@ pub(super) enum Command {
     Undeploy(cmd::undeploy::Args),
     Prune(cmd::prune::Args),
     Diff(cmd::diff::Args),
+    #[command(visible_alias = "usroverlay")]
+    UsrOverlay(cmd::usr_overlay::Args),
     Image(cmd::image::Args),
     Fsck(cmd::fsck::Args),
     Completions(cmd::completions::Args),
@@ -184,6 +186,7 @@ impl Command {
             Self::Undeploy(args) => cmd::undeploy::run(args, global, context, output),
             Self::Prune(args) => cmd::prune::run(args, global, context, output),
             Self::Diff(args) => cmd::diff::run(args, global, output, context),
+            Self::UsrOverlay(args) => cmd::usr_overlay::run(args, global, context, output),
             Self::Image(args) => cmd::image::run(args, global, context, output),
             Self::Fsck(args) => cmd::fsck::run(args, global, context, output),
             Self::Completions(args) => cmd::completions::run(args),

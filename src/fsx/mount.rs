@@ -9,7 +9,8 @@ use cap_std::fs::Dir;
 #[cfg(feature = "cli")]
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen,
 };
 
 /// Mounts `device` for this process alone (fsopen(2), fsmount(2)) and gives its root. `kind` is the name of the
@@ -24,6 +25,44 @@ pub fn mount_detached(device: &Path, kind: &str) -> io::Result<Dir> {
     let mount = mounted().map_err(|errno: rustix::io::Errno| explained(&context, errno.into()))?;
     // The descriptor itself: only with it can the mount still be given a place (move_mount(2)).
     Ok(Dir::from_std_file(mount.into()))
+}
+
+/// The directories of an overlay, as paths: descriptors are accepted since Linux 6.13 only.
+#[derive(Debug, Clone, Copy)]
+pub struct OverlayPaths<'a> {
+    pub lower: &'a Path,
+    pub upper: &'a Path,
+    pub work: &'a Path,
+}
+
+/// An overlay, for this process alone until it is given a place. No path may have a link in it that others could change,
+/// nor a character that overlayfs would take for a separator (`:`, `,`, `\\`).
+pub fn overlay_detached(paths: OverlayPaths<'_>) -> io::Result<Dir> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let mounted = || {
+        fsconfig_set_string(&context, "source", "reroot")?;
+        fsconfig_set_string(&context, "lowerdir", paths.lower)?;
+        fsconfig_set_string(&context, "upperdir", paths.upper)?;
+        fsconfig_set_string(&context, "workdir", paths.work)?;
+        fsconfig_create(&context)?;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RELATIME)
+    };
+    let mount = mounted().map_err(|errno: rustix::io::Errno| explained(&context, errno.into()))?;
+    Ok(Dir::from_std_file(mount.into()))
+}
+
+/// Gives a mount a place, wherever it was before.
+pub fn attach(mount: &Dir, place: &Dir) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount, "", place, "", flags)?)
+}
+
+/// Whether what this process mounts is seen by the system: it has the mounts of process 1, and not its own.
+#[cfg(feature = "cli")]
+pub fn has_the_systems_mounts() -> io::Result<bool> {
+    let namespace = |process: &str| rustix::fs::stat(format!("/proc/{process}/ns/mnt"));
+    let (own, systems) = (namespace("self")?, namespace("1")?);
+    Ok((own.st_dev, own.st_ino) == (systems.st_dev, systems.st_ino))
 }
 
 /// The same directory in a mount of our own that may be written to, when `dir` is the root of one that may not. A

@@ -21,11 +21,15 @@ mod boot_dir;
 pub mod choose;
 mod error;
 pub mod mounts;
+#[cfg(feature = "cli")]
+pub mod nextroot;
 pub mod observe;
+mod record;
 mod recover;
 mod run;
 pub mod settings;
 pub mod var;
 
 pub use error::{Error, Failure, Result};
+pub use record::{BOOTED, Booted};
 pub use run::{Outcome, run};

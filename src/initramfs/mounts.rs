@@ -10,6 +10,9 @@
 //! 5. /run/reroot/new          moved to /sysroot
 //! ```
 //!
+//! For a soft reboot the running system does the same (`nextroot`): there the physical root stays where it is, and is mounted
+//! a second time.
+//!
 //! Up to step 4 an error leaves `/sysroot` as it was, and what a run leaves that is killed at any time the next one takes
 //! back (`recover`). A directory is opened once, without following links, and then
 //! mounted by its descriptor (open_tree(2), move_mount(2), Linux 5.2): no path of the image is looked up twice.
@@ -20,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags,
-    MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 
 use super::boot_dir::{self, BOOT};
@@ -30,7 +33,7 @@ use super::observe::Found;
 use super::settings::{Etc, Root, Settings};
 use super::var::Var;
 use super::{Error, Result};
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, OverlayPaths, attach};
 
 /// For the running system too; it outlives the initramfs.
 pub const RUN: &str = "/run/reroot";
@@ -51,39 +54,43 @@ pub struct Job<'a> {
     pub root: &'a Dir,
     /// All that `target` requires in it.
     pub found: &'a Found,
-    /// The directory [`RUN`].
+    /// The directory where the new root is put together: [`RUN`], or one that only this process knows.
     pub run: &'a Dir,
+    /// The path of `run`.
+    pub run_path: &'a Path,
 }
 
 /// The new root, complete but for `/sysroot`.
-struct NewRoot {
+pub(super) struct NewRoot {
     /// The mount itself.
-    mount: Dir,
+    pub mount: Dir,
     /// Its directory `sysroot`.
-    sysroot: Dir,
+    pub sysroot: Dir,
+    /// What is mounted in it, by path from it; `/sysroot` will be.
+    pub mounts: Vec<String>,
 }
 
 impl Job<'_> {
-    /// Does it.
-    pub fn run(&self) -> Result<()> {
+    /// Does it, and says what is mounted in the new root.
+    pub fn run(&self) -> Result<Vec<String>> {
         rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .map_err(Error::io("making all mounts private"))?;
         make_writable(self.root).map_err(Error::io(format!(
             "making the file system at {} writable (it is mounted read-only until then)",
             self.sysroot.display()
         )))?;
-        let place = Scratch::make(self.run, NEW)?;
+        let place = Scratch::make(self.run, self.run_path, NEW)?;
         let new = self.build(&place.dir)?;
         self.switch(&new)?;
         place.keep_mount();
-        Ok(())
+        Ok(new.mounts)
     }
 
     /// Puts the new root together at `place`.
-    fn build(&self, place: &Dir) -> Result<NewRoot> {
+    pub(super) fn build(&self, place: &Dir) -> Result<NewRoot> {
         let Self { target, settings, .. } = self;
         let transient = settings.root == Root::Transient || settings.etc == Etc::Transient;
-        let ram = if transient { Some(Ram::make(self.run)?) } else { None };
+        let ram = if transient { Some(Ram::make(self.run, self.run_path)?) } else { None };
         let overlay = |name, path: String| {
             let ram = ram.as_ref().expect("made when anything is transient");
             let overlay = ram.overlay(name, self.found.directory(&path)?, &self.sysroot.join(&path[1..]));
@@ -116,14 +123,17 @@ impl Job<'_> {
         };
         attach(&root, place).map_err(Error::io("mounting the new root"))?;
         let mounts = [("etc", Some(&etc)), ("var", var.as_ref()), (BOOT, boot.as_ref())];
+        let mut mounted_at = Vec::new();
         for (name, mount) in mounts.into_iter().filter_map(|(name, mount)| Some((name, mount?))) {
+            mounted_at.push(format!("/{name}"));
             let place = inside(name)?;
             let mounted = attach(mount, &place).and_then(|()| set_access(mount, Access::ReadWrite));
             mounted.map_err(Error::io(format!("mounting {name} in the new root")))?;
         }
         set_access(&root, access).map_err(Error::io("setting the new root read-only or writable"))?;
         let sysroot = inside("sysroot")?;
-        Ok(NewRoot { mount: root, sysroot })
+        mounted_at.push("/sysroot".into());
+        Ok(NewRoot { mount: root, sysroot, mounts: mounted_at })
     }
 
     /// Moves the physical root into the new one, and the new one to its place.
@@ -143,25 +153,28 @@ impl Job<'_> {
 }
 
 /// A directory below `/run/reroot` on which something is mounted for a while.
-struct Scratch<'a> {
+pub(super) struct Scratch<'a> {
     run: &'a Dir,
     name: &'static str,
-    dir: Dir,
+    path: PathBuf,
+    pub dir: Dir,
     mounted: bool,
 }
 
 impl<'a> Scratch<'a> {
-    fn make(run: &'a Dir, name: &'static str) -> Result<Self> {
-        let dir = fsx::ensure_dir(run, name, 0o700).map_err(Error::io(format!("making {RUN}/{name}")))?;
-        Ok(Self { run, name, dir, mounted: true })
+    pub fn make(run: &'a Dir, run_path: &Path, name: &'static str) -> Result<Self> {
+        let path = run_path.join(name);
+        let dir =
+            fsx::ensure_dir(run, name, 0o700).map_err(Error::io(format!("making {}", path.display())))?;
+        Ok(Self { run, name, path, dir, mounted: true })
     }
 
-    fn path(&self) -> PathBuf {
-        Path::new(RUN).join(self.name)
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What was mounted here is somewhere else now.
-    fn keep_mount(mut self) {
+    pub fn keep_mount(mut self) {
         self.mounted = false;
     }
 }
@@ -184,17 +197,9 @@ struct Ram<'a> {
 }
 
 impl<'a> Ram<'a> {
-    fn make(run: &'a Dir) -> Result<Self> {
-        let scratch = Scratch::make(run, RAM)?;
-        let make = || {
-            let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-            rustix::mount::fsconfig_set_string(&fs, "source", "reroot")?;
-            rustix::mount::fsconfig_set_string(&fs, "mode", "0755")?;
-            let dir = create(&fs)?;
-            attach(&dir, &scratch.dir)?;
-            Ok(dir)
-        };
-        let dir = make().map_err(Error::io::<io::Error>("mounting a file system in RAM"))?;
+    fn make(run: &'a Dir, run_path: &Path) -> Result<Self> {
+        let scratch = Scratch::make(run, run_path, RAM)?;
+        let dir = mount_ram(&scratch.dir)?;
         Ok(Self { scratch, dir })
     }
 
@@ -212,16 +217,24 @@ impl<'a> Ram<'a> {
         )?;
         fsx::ensure_dir(&place, "work", 0o700)?;
 
-        // As paths: descriptors are accepted since Linux 6.13 only. None of these paths has a link in it, nor a
-        // character that overlayfs would take for a separator.
+        // None of these paths has a link in it.
         let ram = self.scratch.path().join(name);
-        let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        rustix::mount::fsconfig_set_string(&fs, "source", "reroot")?;
-        rustix::mount::fsconfig_set_string(&fs, "lowerdir", lower_path)?;
-        rustix::mount::fsconfig_set_string(&fs, "upperdir", ram.join("upper"))?;
-        rustix::mount::fsconfig_set_string(&fs, "workdir", ram.join("work"))?;
-        create(&fs)
+        let (upper, work) = (ram.join("upper"), ram.join("work"));
+        fsx::overlay_detached(OverlayPaths { lower: lower_path, upper: &upper, work: &work })
     }
+}
+
+/// Mounts an empty file system in RAM.
+pub(super) fn mount_ram(place: &Dir) -> Result<Dir> {
+    let mount = || {
+        let fs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        rustix::mount::fsconfig_set_string(&fs, "source", "reroot")?;
+        rustix::mount::fsconfig_set_string(&fs, "mode", "0755")?;
+        let dir = create(&fs)?;
+        attach(&dir, place)?;
+        Ok(dir)
+    };
+    mount().map_err(Error::io::<io::Error>("mounting a file system in RAM"))
 }
 
 /// Makes the file system that was configured, not attached anywhere.
@@ -233,27 +246,21 @@ fn create(fs: impl AsFd) -> io::Result<Dir> {
 }
 
 /// A new mount of a directory, not attached anywhere.
-fn bind(dir: &Dir) -> io::Result<Dir> {
+pub(super) fn bind(dir: &Dir) -> io::Result<Dir> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     Ok(Dir::from_std_file(rustix::mount::open_tree(dir, "", flags)?.into()))
 }
 
-/// Puts a mount at a directory, wherever it was before.
-pub(super) fn attach(mount: &Dir, place: &Dir) -> io::Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(mount, "", place, "", flags)?)
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     ReadOnly,
     ReadWrite,
 }
 
 /// Sets one attached mount, and not its file system, read-only or writable. The other flags stay: mount(2) sets all
 /// of them at once, but keeps those of access times when none is given.
-fn set_access(mount: &Dir, access: Access) -> io::Result<()> {
+pub(super) fn set_access(mount: &Dir, access: Access) -> io::Result<()> {
     let is = rustix::fs::fstatvfs(mount)?.f_flag;
     let mut flags = MountFlags::BIND;
     for (set, flag) in [

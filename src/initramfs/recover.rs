@@ -13,9 +13,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 use rustix::mount::UnmountFlags;
 
-use super::mounts::{NEW, RAM, RUN, attach};
+use super::mounts::{NEW, RAM, RUN};
 use super::{Error, Result};
-use crate::fsx::{self, Dir};
+use crate::fsx::{self, Dir, attach};
 
 /// Brings the physical root back to `sysroot`. Only for a boot without a record of what is mounted; does nothing
 /// where no run has begun. `run` is the directory [`RUN`].

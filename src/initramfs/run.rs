@@ -5,19 +5,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::choose::{self, Target};
 use super::mounts::{Job, RUN};
 use super::observe::Found;
+use super::record::{BOOTED, Booted, LIMIT};
 use super::settings::{self, Etc, Root, Settings};
 use super::var::Var;
 use super::{Error, Failure, Result, observe, recover};
 use crate::boot::cmdline::KernelArgs;
 use crate::fsx::{self, Dir};
 
-const BOOTED: &str = "booted.json";
-const BOOTED_LIMIT: u64 = 64 << 10;
 const FSTAB: &str = "fstab";
 const FSTAB_LIMIT: u64 = 1 << 20;
 /// No kernel takes a longer command line.
@@ -37,24 +36,6 @@ pub enum Outcome {
         target: Target,
         millis: u64,
     },
-}
-
-/// `/run/reroot/booted.json`, version 1. `reroot` reads `version`, `stateroot` and `id` of it; the rest is for people
-/// and tests.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Booted {
-    version: u32,
-    path: String,
-    stateroot: String,
-    id: u64,
-    /// `st_dev` and `st_ino` of the deployment's directory: those of `/`, unless the root is transient.
-    device: u64,
-    inode: u64,
-    transient_etc: bool,
-    transient_root: bool,
-    /// How long the run took, in milliseconds.
-    millis: u64,
 }
 
 /// Mounts the deployment that the kernel's command line names at `sysroot`, where the physical root is mounted.
@@ -91,24 +72,44 @@ fn run_for(
     recover::take_back(sysroot, &run)?;
     let root = root.insert(physical_root(sysroot)?);
     let settings = settings::load()?;
-    let found = observe::observe(root, &choose::requirements(target, &settings))?;
+    let Bootable { found, var, device, inode } = look(target, &settings, arguments, root)?;
+    let run_path = Path::new(RUN);
+    let mounts = Job { target, settings, var, sysroot, root, found: &found, run: &run, run_path }.run()?;
+    if settings.root == Root::Transient {
+        let device = if rustix::fs::major(device) == 0 { source(sysroot)? } else { Some(device) };
+        device.map_or(Ok(()), name_root_device)?;
+    }
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Booted { mounts, millis, ..Booted::new(target, &settings, (device, inode)) }.write(&run, BOOTED)?;
+    Ok(Outcome::Mounted { target: target.clone(), millis })
+}
+
+/// A deployment with all that it requires.
+pub(super) struct Bootable {
+    pub found: Found,
+    pub var: Var,
+    /// `st_dev` and `st_ino` of its directory.
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// Looks at a deployment in the physical root; an error says what keeps it from being booted.
+pub(super) fn look(
+    target: &Target,
+    settings: &Settings,
+    arguments: &KernelArgs,
+    root: &Dir,
+) -> Result<Bootable> {
+    let found = observe::observe(root, &choose::requirements(target, settings))?;
     let etc = match settings.etc {
         Etc::Own => format!("{target}/etc"),
         Etc::Transient => format!("{target}/usr/etc"),
     };
     let var = Var::of(arguments, &fstab(&found, &etc))?;
-    choose::check(target, &settings, &var, &found.observed)?;
-
+    choose::check(target, settings, &var, &found.observed)?;
     let path = target.to_string();
     let stat = rustix::fs::fstat(found.directory(&path)?).map_err(Error::io(format!("looking at {path}")))?;
-    Job { target, settings, var, sysroot, root, found: &found, run: &run }.run()?;
-    if settings.root == Root::Transient {
-        let device = if rustix::fs::major(stat.st_dev) == 0 { source(sysroot)? } else { Some(stat.st_dev) };
-        device.map_or(Ok(()), name_root_device)?;
-    }
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    record(&run, target, &settings, (stat.st_dev, stat.st_ino), millis)?;
-    Ok(Outcome::Mounted { target: target.clone(), millis })
+    Ok(Bootable { found, var, device: stat.st_dev, inode: stat.st_ino })
 }
 
 /// The deployment's fstab(5). One that cannot be read stops no boot: systemd will say what is wrong with it.
@@ -135,7 +136,7 @@ fn mounted_before(run: &Dir) -> Result<Option<String>> {
         path: String,
     }
     let context = || Error::io(format!("reading {RUN}/{BOOTED}"));
-    let Some(bytes) = fsx::read_limited(run, BOOTED, BOOTED_LIMIT).map_err(context())? else {
+    let Some(bytes) = fsx::read_limited(run, BOOTED, LIMIT).map_err(context())? else {
         return Ok(None);
     };
     let Path { path } = serde_json::from_slice(&bytes).map_err(|e| context()(io::Error::from(e)))?;
@@ -143,7 +144,7 @@ fn mounted_before(run: &Dir) -> Result<Option<String>> {
 }
 
 /// Opens what is mounted at `path`.
-fn physical_root(path: &Path) -> Result<Dir> {
+pub(super) fn physical_root(path: &Path) -> Result<Dir> {
     let shown = path.display();
     match recover::mount_point(path).map_err(Error::io(format!("opening {shown}")))? {
         Some(dir) => Ok(dir),
@@ -183,27 +184,4 @@ fn source(sysroot: &Path) -> Result<Option<u64>> {
         Ok(Some(rustix::fs::stat(source)?.st_rdev))
     };
     read().map_err(Error::io::<io::Error>("looking for the device of the root file system"))
-}
-
-fn record(
-    run: &Dir,
-    target: &Target,
-    settings: &Settings,
-    (device, inode): (u64, u64),
-    millis: u64,
-) -> Result<()> {
-    let booted = Booted {
-        version: 1,
-        path: target.to_string(),
-        stateroot: target.stateroot.to_string(),
-        id: target.id,
-        device,
-        inode,
-        transient_etc: settings.etc == Etc::Transient,
-        transient_root: settings.root == Root::Transient,
-        millis,
-    };
-    let mut bytes = serde_json::to_vec_pretty(&booted).expect("plain data with text keys");
-    bytes.push(b'\n');
-    fsx::write_atomic(run, BOOTED, &bytes, 0o644).map_err(Error::io(format!("writing {RUN}/{BOOTED}")))
 }

@@ -10,6 +10,7 @@
 //! | [`finalize_staged`], [`unstage`], [`set_finalization`] | exclusive |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
+//! | [`usr_overlay`], [`soft_reboot`] | exclusive: a deployment that is mounted must stay |
 
 mod boot;
 mod check;
@@ -30,6 +31,7 @@ mod initramfs;
 pub mod install;
 mod kargs;
 mod merge;
+mod own_mounts;
 mod packages;
 mod pin;
 mod platform;
@@ -40,6 +42,7 @@ mod reboot_required;
 mod retention;
 mod rollback;
 mod select;
+pub mod soft_reboot;
 mod space;
 mod spool;
 mod staging;
@@ -49,6 +52,7 @@ mod switch;
 mod tests;
 mod undeploy;
 mod upgrade;
+pub mod usr_overlay;
 mod var;
 
 pub use boot::Bootloader;
@@ -68,6 +72,7 @@ pub use kargs::{
     ChangedArguments, Edits, KernelArguments, KernelArgumentsChange, KernelArgumentsOf, ShownArgument,
     Source as ArgumentSource, change_kernel_arguments, editable, kernel_arguments,
 };
+use own_mounts::check_own_mounts;
 pub use packages::{PackageChange, PackageDiff};
 pub use pin::{Pinning, pin, unpin};
 pub use prune::{PruneReport, RemovedDeployment, prune};

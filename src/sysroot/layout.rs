@@ -21,6 +21,8 @@ pub const STAGED: &str = "staged.json";
 pub const ETC: &str = "etc";
 /// Why the last finalization failed.
 pub const FINALIZE_FAILED: &str = "finalize-failed.json";
+/// What becomes [`BOOTED`] with a soft reboot.
+pub const NEXTROOT: &str = "nextroot.json";
 /// Where a booted system mounts its physical root.
 pub const BOOTED_SYSROOT: &str = "sysroot";
 

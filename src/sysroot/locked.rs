@@ -147,10 +147,12 @@ impl<'a> LockedSysroot<'a> {
     pub(super) fn sweep(&self) -> Result<()> {
         let observed = self.observe()?;
         for leftover in &observed.leftovers {
-            let in_use = [&observed.booted, &observed.staged].into_iter().flatten().any(|key| {
-                key.stateroot == leftover.stateroot
-                    && [layout::directory_name(key.id), layout::origin_name(key.id)].contains(&leftover.name)
-            });
+            let in_use =
+                [&observed.booted, &observed.staged, &observed.prepared].into_iter().flatten().any(|key| {
+                    key.stateroot == leftover.stateroot
+                        && [layout::directory_name(key.id), layout::origin_name(key.id)]
+                            .contains(&leftover.name)
+                });
             let Some(stateroot) = Stateroot::open(self.sysroot, &leftover.stateroot)? else { continue };
             if in_use {
                 continue;

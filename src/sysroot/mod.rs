@@ -9,7 +9,8 @@
 //! /reroot/deploy/<stateroot>/deploy/<N>/        a deployment: hardlinked tree, usr/etc (defaults), etc (own copies)
 //! /reroot/deploy/<stateroot>/deploy/<N>.origin  what it follows; TOML that people may edit
 //! /reroot/deploy/<stateroot>/deploy/<N>.json    its record, written last: it makes the deployment exist
-//! /run/reroot/{booted,staged}.json              which one runs, which one waits; gone at reboot by design
+//! /run/reroot/{booted,staged,nextroot}.json     which one runs, which one waits for a reboot or soft reboot; gone at
+//!                                               reboot by design
 //! ```
 //!
 //! Names that start with `.` are work in progress: `.tmp-<N>` a deployment that is being checked out, `.del-<N>`
@@ -31,6 +32,7 @@ mod locked;
 mod observe;
 mod origin;
 mod record;
+pub mod running;
 mod separate_var;
 mod slots;
 mod staged;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::etc_merge::EtcStrategy;
 use super::layout::{self, Name};
 use super::record::parse_state;
+use super::running::Running;
 use super::{
     BootedRecord, Counters, Deployment, DeploymentId, DeploymentKey, DeploymentRecord, Error, Origin, Result,
     StagedRecord, Stateroot, Sysroot,
@@ -31,6 +32,8 @@ pub struct Observed {
     pub staged_is_locked: bool,
     /// How its `/etc` will be merged.
     pub etc_strategy: EtcStrategy,
+    /// What a soft reboot would go over to.
+    pub prepared: Option<DeploymentKey>,
     /// The next numbers; already beyond everything that was seen.
     pub counters: Counters,
     /// What a killed process left behind, or what a running one is working on.
@@ -143,9 +146,15 @@ pub(super) fn observe(sysroot: &Sysroot) -> Result<Observed> {
     }
     // The highest order boots first. Equal orders do not happen; the newer number wins if they do.
     observed.deployments.sort_by_key(|d| std::cmp::Reverse((d.record.order, d.record.id)));
-    if let Some(booted) = read_run::<BootedRecord>(sysroot, layout::BOOTED, &mut observed)? {
+    let running = sysroot.run().map_or(Ok(Running::Booted), Running::look);
+    let running = running.map_err(Error::io(format!("reading /{}/{}", layout::RUN, layout::NEXTROOT)))?;
+    if let Some(booted) = read_run::<BootedRecord>(sysroot, running.record(), &mut observed)? {
         observed.booted = Some(booted.deployment);
         observed.transient_etc = booted.transient_etc;
+    }
+    if running == Running::Booted {
+        let prepared = read_run::<BootedRecord>(sysroot, layout::NEXTROOT, &mut observed)?;
+        observed.prepared = prepared.map(|prepared| prepared.deployment);
     }
     if let Some(staged) = read_run::<StagedRecord>(sysroot, layout::STAGED, &mut observed)? {
         let is_finalized = observed.deployment(&staged.deployment).is_some_and(|d| d.record.finalized);

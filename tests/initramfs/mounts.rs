@@ -54,6 +54,7 @@ fn the_deployment_is_read_only_and_its_etc_and_var_are_not() {
         "inode": identity[1],
         "transientEtc": false,
         "transientRoot": false,
+        "mounts": ["/etc", "/var", "/sysroot"],
         "millis": millis,
     });
     assert_eq!(record, expected);

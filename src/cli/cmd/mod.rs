@@ -20,6 +20,7 @@ pub(super) mod undeploy;
 pub(super) mod unpin;
 pub(super) mod unstage;
 pub(super) mod upgrade;
+pub(super) mod usr_overlay;
 
 use super::args::Global;
 use super::format;

@@ -262,9 +262,9 @@ fn is_stricter(error: &crate::layer::Error, layers: &[Vec<Step>]) -> bool {
     // A link of the layer itself, or one that it removes, comes before or after what is not below it.
     let because_of_link = ["leads out of the image", "too many symbolic links"];
     let own_link = match error {
-        crate::layer::Error::Conflict { layer, .. } => layers[layer - 1]
-            .iter()
-            .any(|step| matches!(step, Step::Set(_, Thing::Link(_)) | Step::Hardlink(..) | Step::Whiteout(_))),
+        crate::layer::Error::Conflict { layer, .. } => layers[layer - 1].iter().any(|step| {
+            matches!(step, Step::Set(_, Thing::Link(_)) | Step::Hardlink(..) | Step::Whiteout(_))
+        }),
         _ => false,
     };
     because_of_order.iter().any(|reason| text.contains(reason))

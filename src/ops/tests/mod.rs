@@ -6,5 +6,6 @@ mod crash;
 mod deployments;
 mod images;
 mod leftovers;
+mod live;
 mod staging;
 mod support;
