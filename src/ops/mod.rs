@@ -5,7 +5,7 @@
 //!
 //! | verb | locks |
 //! |---|---|
-//! | [`status()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`status()`], [`diff()`], [`etc_drift`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`finalize_staged`], [`unstage`], [`set_finalization`] | exclusive |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
@@ -19,6 +19,7 @@ mod context;
 mod deploy;
 mod diff;
 mod error;
+mod etc;
 mod fetch;
 mod files;
 mod finalize;
@@ -58,6 +59,7 @@ pub use context::{Context, Run};
 pub use deploy::{DeployOptions, Deployed, deploy};
 pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, Times, diff};
 pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use etc::{EtcChange, EtcDrift, etc_drift, etc_drift_count};
 pub use fetch::FetchPlan;
 pub use finalize::{Finalized, finalize_staged};
 pub use init::{InitOptions, Initialized, init};
