@@ -146,6 +146,7 @@ pub(super) enum Command {
     Diff(cmd::diff::Args),
     #[command(visible_alias = "usroverlay")]
     UsrOverlay(cmd::usr_overlay::Args),
+    Etc(cmd::etc::Args),
     Image(cmd::image::Args),
     Fsck(cmd::fsck::Args),
     Completions(cmd::completions::Args),
@@ -187,6 +188,7 @@ impl Command {
             Self::Prune(args) => cmd::prune::run(args, global, context, output),
             Self::Diff(args) => cmd::diff::run(args, global, output, context),
             Self::UsrOverlay(args) => cmd::usr_overlay::run(args, global, context, output),
+            Self::Etc(args) => cmd::etc::run(args, global, context, output),
             Self::Image(args) => cmd::image::run(args, global, context, output),
             Self::Fsck(args) => cmd::fsck::run(args, global, context, output),
             Self::Completions(args) => cmd::completions::run(args),

@@ -5,13 +5,14 @@
 //!
 //! | verb | locks |
 //! |---|---|
-//! | [`status()`], [`history()`], [`diff()`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
+//! | [`status()`], [`history()`], [`diff()`], [`etc_drift`], [`kernel_arguments`], [`image::list`] … | none: every file is replaced in one step |
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`finalize_staged`], [`unstage`], [`set_finalization`] | exclusive |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 //! | [`usr_overlay`], [`soft_reboot`] | exclusive: a deployment that is mounted must stay |
 
+mod apply;
 mod boot;
 mod check;
 mod checkout;
@@ -20,6 +21,7 @@ mod context;
 mod deploy;
 mod diff;
 mod error;
+mod etc;
 mod fetch;
 mod files;
 mod finalize;
@@ -35,9 +37,11 @@ mod own_mounts;
 mod packages;
 mod pin;
 mod platform;
+mod program;
 mod prune;
 mod publish;
 pub mod pull;
+mod reboot;
 mod reboot_required;
 mod retention;
 mod rollback;
@@ -55,6 +59,7 @@ mod upgrade;
 pub mod usr_overlay;
 mod var;
 
+pub use apply::{Applied, Apply, apply};
 pub use boot::Bootloader;
 pub use check::{UpdateCheck, check_upgrade};
 pub use checkout::DeploymentTree;
@@ -63,6 +68,7 @@ pub use context::{Context, Run};
 pub use deploy::{DeployOptions, Deployed, deploy};
 pub use diff::{Change, Diff, DiffOptions, DiffPath, DiffSide, PathChange, Side, Times, diff};
 pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use etc::{EtcChange, EtcDrift, etc_drift, etc_drift_count};
 pub use fetch::FetchPlan;
 pub use finalize::{Finalized, finalize_staged};
 pub use history::{HistoryEntry, HistoryOptions, HistoryReport, history, note};

@@ -3,6 +3,7 @@
 pub(super) mod completions;
 pub(super) mod deploy;
 pub(super) mod diff;
+pub(super) mod etc;
 pub(super) mod finalize_staged;
 pub(super) mod fsck;
 pub(super) mod history;

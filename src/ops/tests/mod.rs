@@ -4,6 +4,7 @@
 
 mod crash;
 mod deployments;
+mod etc;
 mod images;
 mod leftovers;
 mod live;

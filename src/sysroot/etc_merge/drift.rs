@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::inode::{Contents, Differences};
 use super::scan::{Row, scan};
-use super::{Live, Skipped, Trees};
+use super::{Live, Skipped, Trees, shown};
 use crate::names::ImagePath;
 use crate::sysroot::Result;
 
@@ -24,6 +24,13 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Of what was modified: in what.
     pub what: Differences,
+}
+
+impl Change {
+    /// The path as people know it, printable.
+    pub fn shown(&self) -> String {
+        shown(&self.path)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
