@@ -39,8 +39,6 @@ fn untimed(dir: &std::path::Path) -> BTreeMap<String, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn without_local_changes_the_merge_is_the_new_defaults(base in tree(), new in tree()) {
         let etc = Etc::new(&base, &base, &new);
