@@ -44,6 +44,8 @@ mod lines;
 #[cfg(feature = "cli")]
 pub mod loader_conf;
 #[cfg(feature = "cli")]
+pub mod once;
+#[cfg(feature = "cli")]
 pub mod order;
 #[cfg(feature = "cli")]
 pub mod plan;

@@ -9,7 +9,7 @@
 //! | [`deploy()`], [`upgrade()`], [`switch()`] | shared while fetching, exclusive while publishing |
 //! | [`finalize_staged`], [`unstage`], [`set_finalization`] | exclusive |
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
-//! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
+//! | [`rollback()`], [`boot_once()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 //! | [`usr_overlay`], [`soft_reboot`] | exclusive: a deployment that is mounted must stay |
 
 mod apply;
@@ -61,6 +61,9 @@ mod var;
 
 pub use apply::{Applied, Apply, apply};
 pub use boot::Bootloader;
+pub use boot::once::{
+    BootOnce, BootOnceCancelled, boot_once, boots_once, cancel_boot_once, restart_for_boot_once,
+};
 pub use check::{UpdateCheck, check_upgrade};
 pub use checkout::DeploymentTree;
 pub use config::Config;

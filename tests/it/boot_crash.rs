@@ -8,7 +8,7 @@ use reroot::boot::grub::GrubRoot;
 use reroot::boot::kernel::BootDigest;
 use reroot::boot::plan::{Menu, Plan, Wanted};
 
-use crate::support::boot::{Boot, wanted};
+use crate::support::boot::{Boot, on_trial, wanted};
 
 fn grub() -> Menu {
     Menu::Grub(GrubRoot::new("1A2B-3C4D", "/boot").unwrap())
@@ -123,6 +123,10 @@ fn a_change_that_stops_after_any_step_leaves_a_system_that_boots() {
             // Everything changes.
             (vec![two.clone(), one.clone()], vec![wanted(6, 6, 6), wanted(5, 5, 6)]),
             (vec![two.clone(), one.clone()], vec![two.clone(), one.clone()]),
+            // One on trial comes, and turns out well.
+            (vec![one.clone()], vec![on_trial(2, 2, 2, 3), one.clone()]),
+            (vec![on_trial(2, 2, 2, 3), one.clone()], vec![two.clone(), one.clone()]),
+            (vec![on_trial(2, 2, 2, 3), one.clone()], vec![on_trial(3, 3, 2, 3), two.clone()]),
         ] {
             assert_survives(&menu, &old, &new);
         }

@@ -97,6 +97,7 @@ fn grub_accepts_what_is_generated() {
         let mut all = [wanted(order, order, 1)];
         all[0].title = format!("{title}x");
         all[0].options += &format!(" x={options}");
+        all[0].tries = std::num::NonZeroU32::new(order as u32 % 4);
         // Values that cannot be in an entry are refused before; what is not refused must be right.
         let observed = reroot::boot::plan::Observed::read(&boot.dir).unwrap();
         if let Ok(plan) = reroot::boot::plan::plan(&all, &boot.menu, &observed) {

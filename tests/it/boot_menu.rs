@@ -8,7 +8,7 @@ use std::path::Path;
 use reroot::boot::grub::GrubRoot;
 use reroot::boot::plan::Menu;
 
-use crate::support::boot::{Boot, source, wanted};
+use crate::support::boot::{Boot, on_trial, source, wanted};
 use crate::support::boot_menu::check_settled;
 
 /// Deployment `id` with kernel `kernel`, as number `order`.
@@ -35,7 +35,9 @@ fn a_sound_menu_passes_and_a_damaged_one_does_not() {
         for (order, id, kernel) in [(5, 1, 1), (4, 3, 2), (3, 2, 1)] {
             deployment(root.path(), order, id, kernel);
         }
-        boot.reach(&[wanted(5, 1, 1), wanted(4, 3, 2), wanted(3, 2, 1)]);
+        let record = root.path().join("reroot/deploy/default/deploy/1.json");
+        fs::write(record, r#"{"order": 5, "kernel": "6.1", "tries": 3}"#).unwrap();
+        boot.reach(&[on_trial(5, 1, 1, 3), wanted(4, 3, 2), wanted(3, 2, 1)]);
         let listed = check_settled(root.path(), boot.path(), "sound");
         assert_eq!(listed.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 3, 2]);
 
@@ -59,6 +61,19 @@ fn a_sound_menu_passes_and_a_damaged_one_does_not() {
             damages.push(("the menu's order", "loader/grub.cfg", turned.into_bytes()));
             damages.push(("the default", "loader/grub.cfg", default.into_bytes()));
             damages.push(("an argument", "loader/grub.cfg", grub.replacen(" ro ", " rw ", 1).into_bytes()));
+            for (from, to) in [
+                ("elif [ \"$reroot_left\" = 1 ]", "elif [ \"$reroot_left\" = 2 ]"),
+                ("save_env --file ($root)/boot/loader/grubenv reroot_once", "true"),
+                ("    reboot\n", ""),
+                ("default=reroot-0000000004", "default=reroot-0000000005"),
+                ("reroot-0000000005:0", "reroot-0000000004:0"),
+                ("set default=\"$reroot_id\"", "set default=\"$reroot_next\""),
+            ] {
+                let (from, to) = (from.replace("    ", "\t"), to);
+                damages.push(("the choice", "loader/grub.cfg", grub.replacen(&from, to, 1).into_bytes()));
+            }
+            boot.write("loader/grubenv", &reroot::boot::grub::env::Environment::default().print().unwrap());
+            damages.push(("the environment", "loader/grubenv", b"# GRUB Environment Block\n".to_vec()));
         }
         for (what, path, bytes) in damages {
             let before = fs::read(boot.path().join(path)).unwrap();

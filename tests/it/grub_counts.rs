@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use reroot::boot::grub::{GrubRoot, MODULES, main_config};
 use reroot::boot::plan::{Menu, Wanted};
 use reroot::boot::trials;
 
-use crate::support::boot::{Boot, wanted};
+use crate::support::boot::{Boot, on_trial, wanted};
 use crate::support::skip::{scratch, skip};
 use crate::support::tools::{command, missing, run};
 
@@ -56,10 +55,6 @@ enum Filesystem {
 struct Disk {
     boot: Boot,
     place: tempfile::TempDir,
-}
-
-fn on_trial(order: u64, tries: u32) -> Wanted {
-    Wanted { tries: NonZeroU32::new(tries), ..wanted(order, order, 1) }
 }
 
 impl Disk {
@@ -218,7 +213,7 @@ fn grub_tries_three_times_and_falls_back() {
     if !Path::new(PARTS).join("boot.img").exists() {
         return skip("grub_tries_three_times_and_falls_back", "not installed: grub-pc-bin");
     }
-    let all = [on_trial(9, 3), wanted(8, 8, 1), wanted(7, 7, 1)];
+    let all = [on_trial(9, 9, 1, 3), wanted(8, 8, 1), wanted(7, 7, 1)];
     let nothing = Environment::default();
 
     let disk = Disk::new(Filesystem::Ext4, &all, Some(&nothing), "");
@@ -236,7 +231,7 @@ fn grub_tries_three_times_and_falls_back() {
     assert_eq!(disk.counted(), "9: 0 left, 3 done");
 
     // The next deployment has its own attempts, and what is booted once is none of them.
-    let next = [on_trial(10, 1), on_trial(9, 3), wanted(8, 8, 1), wanted(7, 7, 1)];
+    let next = [on_trial(10, 10, 1, 1), on_trial(9, 9, 1, 3), wanted(8, 8, 1), wanted(7, 7, 1)];
     environment.set(ONCE, "reroot-0000000007");
     let disk = Disk::new(Filesystem::Fat, &next, Some(&environment), "");
     assert_eq!(disk.boots(3), "7 10! 8");
@@ -265,7 +260,7 @@ fn grub_boots_the_default_when_it_cannot_count() {
         return skip("grub_boots_the_default_when_it_cannot_count", "not installed: grub-pc-bin");
     }
     // Without the file.
-    let all = [on_trial(9, 1), wanted(8, 8, 1)];
+    let all = [on_trial(9, 9, 1, 1), wanted(8, 8, 1)];
     let disk = Disk::new(Filesystem::Ext4, &all, None, "");
     assert_eq!(disk.boots(3), "9! 9! 9!");
     // Nothing to fall back to.
@@ -282,7 +277,7 @@ fn grub_restarts_when_a_kernel_on_trial_cannot_be_loaded() {
     if !Path::new(PARTS).join("boot.img").exists() {
         return skip("grub_restarts_when_a_kernel_on_trial_cannot_be_loaded", "not installed: grub-pc-bin");
     }
-    let all = [Wanted { pair: wanted(9, 9, 2).pair, ..on_trial(9, 2) }, wanted(8, 8, 1)];
+    let all = [Wanted { pair: wanted(9, 9, 2).pair, ..on_trial(9, 9, 1, 2) }, wanted(8, 8, 1)];
     let broken = format!("set reroot_broken={}", all[0].pair.digest.linux_path());
     let disk = Disk::new(Filesystem::Ext4, &all, Some(&Environment::default()), &broken);
     assert_eq!(disk.boots(1), "8");

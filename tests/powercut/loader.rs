@@ -12,6 +12,8 @@ use crate::device::installed;
 pub const RECORD: &str =
     r#"{"version": 1, "loader": "grub", "root": {"fsUuid": "1A2B-3C4D", "prefix": "/boot"}}"#;
 const MENU: &str = "/boot/loader/grub.cfg";
+/// The menu counts in it, so it is there before a menu is.
+const ENVIRONMENT: &str = "/boot/loader/grubenv";
 
 pub fn obstacle() -> Option<String> {
     (!installed("grub-fstest")).then(|| "grub-fstest is not installed".into())
@@ -20,10 +22,16 @@ pub fn obstacle() -> Option<String> {
 /// The deployments of the menu, the default first; every kernel that it names must be whole.
 pub fn menu(device: &Path) -> Result<Vec<u64>> {
     let text = String::from_utf8(read(device, MENU)?).context("the menu is no text")?;
+    let environment = read(device, ENVIRONMENT)?;
+    let is_whole = environment.len() == 1024 && environment.starts_with(b"# GRUB Environment Block\n");
+    ensure!(is_whole, "{ENVIRONMENT} is damaged");
     let mut menu = Vec::new();
     for entry in text.split("\nmenuentry ").skip(1) {
         let word = |name: &str| {
-            let line = entry.lines().find_map(|line| line.strip_prefix(&format!("\t{name} ")));
+            // One that is on trial is tried: `if linux …; then`.
+            let commands = entry.lines().map(|line| line.trim().trim_start_matches("if "));
+            let mut commands = commands.map(|line| line.trim_end_matches("; then"));
+            let line = commands.find_map(|line| line.strip_prefix(&format!("{name} ")));
             line.with_context(|| format!("no {name} in {entry}"))
         };
         let (linux, initrd) = (word("linux")?, word("initrd")?);

@@ -90,6 +90,7 @@ fn a_command_that_is_stopped_at_any_named_moment_breaks_nothing_and_is_finished_
         Scenario::undeploy(Size::Small),
         Scenario::rollback(Size::Small),
         Scenario::pin(Size::Small),
+        Scenario::boot_once(Size::Small),
     ];
     let start = Instant::now();
     let elsewhere = BTreeMap::from(ELSEWHERE);

@@ -7,6 +7,7 @@
 
 mod bit_rot;
 mod boot;
+mod boot_once;
 mod boot_room;
 mod concurrency;
 mod crash_points;

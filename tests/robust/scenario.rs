@@ -79,6 +79,10 @@ impl Scenario {
         Self::new("pin", deployed(size, 2), &["pin", "1"], &[1, 2])
     }
 
+    pub fn boot_once(size: Size) -> Self {
+        Self::new("boot-once", deployed(size, 2), &["boot-once", "1"], &[1, 2])
+    }
+
     fn new(name: &'static str, base: World, args: &[&str], kept: &[u64]) -> Self {
         let undisturbed = base.copy();
         undisturbed.succeed(args);

@@ -229,7 +229,6 @@ mod tests {
 
     #[test]
     fn the_file_keeps_its_place() {
-        use std::os::unix::fs::MetadataExt;
         let temp = tempfile::tempdir().unwrap();
         let boot = fsx::open_dir(temp.path()).unwrap();
         let mut settled = 0;

@@ -1,5 +1,4 @@
 use super::*;
-use crate::boot::file_name::EntryName;
 
 fn digest(n: u64) -> BootDigest {
     format!("{n:032x}").parse().unwrap()

@@ -1,5 +1,6 @@
 //! One file for each subcommand: its arguments, the operation it calls, and the words for the report.
 
+pub(super) mod boot_once;
 pub(super) mod completions;
 pub(super) mod deploy;
 pub(super) mod diff;

@@ -1,7 +1,7 @@
 //! GRUB on `$BOOT` and on the EFI system partition, from the image.
 
 use super::loader::first_program;
-use crate::boot::grub::{self, GrubRoot};
+use crate::boot::grub::{self, GrubRoot, env};
 use crate::boot::systemd_boot::EfiArchitecture;
 use crate::fsx::{self, Dir};
 use crate::ops::{Error, Result, files};
@@ -135,7 +135,7 @@ impl EfiPrograms {
     }
 }
 
-/// Installs what GRUB reads: its configuration on `$BOOT`, which upgrades never change, and with `efi` what the
+/// Installs what GRUB reads: its configuration on `$BOOT`, which upgrades never change, the file that it writes, and with `efi` what the
 /// firmware starts on the EFI system partition. Durable when it returns.
 pub fn install(
     boot: &Dir,
@@ -148,6 +148,8 @@ pub fn install(
     fsx::write_atomic(&directory, "grub.cfg", config.as_bytes(), 0o644)
         .and_then(|()| fsx::sync_dir(boot))
         .map_err(context())?;
+    // Nothing boots from it yet, so it need not be settled.
+    env::ensure(boot, &mut || Ok(()))?;
     match efi {
         Some((esp, architecture, programs)) => {
             programs.write(esp, architecture, &grub::esp_stub(root, DIRECTORY))

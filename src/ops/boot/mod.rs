@@ -8,12 +8,14 @@ pub(super) mod arguments;
 pub(super) mod facts;
 mod grub;
 mod loader;
+pub(super) mod once;
 mod place;
 mod record;
 pub(super) mod room;
 mod wanted;
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,7 @@ use super::{Context, Result};
 use crate::boot;
 use crate::boot::execute::{Outside, execute, sweep};
 use crate::boot::plan::{self, Menu};
-use crate::fsx;
+use crate::fsx::{self, Dir};
 use crate::progress::Event;
 use crate::sysroot::{DeploymentKey, LockedSysroot, Sysroot};
 use record::BootRecord;
@@ -120,12 +122,13 @@ pub fn update(
         return Ok(());
     }
     let menu = loader.menu();
-    let mut settle = || match menu {
-        Menu::Entries => Ok(()),
-        Menu::Grub(_) => fsx::checkpoint(&boot),
-    };
+    let mut settle = || settle(&menu, &boot);
     // Settles also when there is nothing else to do.
     sweep(&boot, &mut settle)?;
+    if let Menu::Grub(_) = menu {
+        // Before a menu that counts in it.
+        boot::grub::env::ensure(&boot, &mut settle)?;
+    }
     let found = boot::plan::Observed::read(&boot)?;
     let plan = plan::plan(&wanted, &menu, &found)?;
     for difference in &plan.differences {
@@ -141,4 +144,12 @@ pub fn update(
     let mut source = |pair: &boot::kernel::Pair| kernels.open(pair);
     execute(&plan, &boot, &mut Outside { source: &mut source, settle: &mut settle })?;
     Ok(())
+}
+
+/// Brings what was written on `$BOOT` to where the loader finds it.
+fn settle(menu: &Menu, boot: &Dir) -> io::Result<()> {
+    match menu {
+        Menu::Entries => Ok(()),
+        Menu::Grub(_) => fsx::checkpoint(boot),
+    }
 }

@@ -13,9 +13,9 @@ use std::process::{Command, Stdio};
 use rustix::fs::MemfdFlags;
 
 use super::disk::{Partition, SECTOR};
-use super::filesystem::run;
 use crate::boot::grub::MODULES;
 use crate::fsx;
+use crate::ops::program::run;
 use crate::ops::{Error, Result};
 
 const PROGRAM: &str = "grub-mkimage";

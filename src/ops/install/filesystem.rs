@@ -8,6 +8,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use crate::fsx::{self, Dir};
+use crate::ops::program::run;
 use crate::ops::{Error, Result};
 
 /// A file system that deployments can live on.
@@ -61,23 +62,6 @@ impl Filesystem {
         fsx::mount_detached(device, self.name())
             .map_err(Error::io(format!("mounting the new {self} file system")))
     }
-}
-
-/// Runs a program that says nothing when all is well.
-pub fn run(mut command: Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let missing = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::not_found(format!("the program {program} is not installed")),
-        _ => Error::io(format!("running {program}"))(error),
-    };
-    let output = command.output().map_err(missing)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let said = crate::names::printable(said.join("; ").as_bytes());
-    Err(Error::io(format!("running {program}"))(std::io::Error::other(format!("{}: {said}", output.status))))
 }
 
 impl fmt::Display for Filesystem {

@@ -36,6 +36,11 @@ pub fn wanted(order: u64, id: u64, kernel: u64) -> Wanted {
     }
 }
 
+/// The same, with so many attempts.
+pub fn on_trial(order: u64, id: u64, kernel: u64, tries: u32) -> Wanted {
+    Wanted { tries: std::num::NonZeroU32::new(tries), ..wanted(order, id, kernel) }
+}
+
 /// A `$BOOT`.
 pub struct Boot {
     pub temp: tempfile::TempDir,
@@ -104,6 +109,7 @@ pub struct Listed {
     pub file_name: String,
     pub linux: String,
     pub initrd: String,
+    /// Without what a trial adds.
     pub options: String,
 }
 
@@ -128,6 +134,10 @@ impl Listed {
     }
 }
 
+fn settled(options: &str) -> String {
+    options.strip_suffix(super::boot_menu::TRIAL).unwrap_or(options).into()
+}
+
 /// The menu of systemd-boot: every `.conf` file whose kernel is there; bad ones last, then by sort key, machine id and
 /// version. Made for entries that all have a sort key and a number for a version.
 fn systemd_boot(boot: &Path) -> Vec<Listed> {
@@ -147,8 +157,12 @@ fn systemd_boot(boot: &Path) -> Vec<Listed> {
         let is_bad = file_name.contains("+0");
         let version = std::cmp::Reverse(key("version").and_then(|v| v.parse::<u64>().ok()));
         let place = (is_bad, key("sort-key").unwrap(), key("machine-id"), version);
-        let listed =
-            Listed { file_name, linux, initrd: key("initrd").unwrap(), options: key("options").unwrap() };
+        let listed = Listed {
+            file_name,
+            linux,
+            initrd: key("initrd").unwrap(),
+            options: settled(&key("options").unwrap()),
+        };
         menu.push((place, listed));
     }
     menu.sort_by(|a, b| a.0.cmp(&b.0));
@@ -178,7 +192,7 @@ fn grub(boot: &Path, prefix: &str) -> Vec<Listed> {
                 file_name: id.into(),
                 linux: without_prefix(linux),
                 initrd: without_prefix(line("initrd ")),
-                options: options.into(),
+                options: settled(options),
             }
         })
         .collect();

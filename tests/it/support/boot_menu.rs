@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::grub_menu;
+
 /// An entry of ours, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bootable {
@@ -18,7 +20,12 @@ pub struct Bootable {
     pub stateroot: String,
     /// Of the deployment that it boots.
     pub id: u64,
+    /// Whether it restarts when something fails, and is counted when it is the default.
+    pub is_on_trial: bool,
 }
+
+/// What a trial adds to a command line.
+pub const TRIAL: &str = " panic=10 rd.shell=0 rd.emergency=reboot";
 
 /// Checks all entries of ours below `boot`, which is `$BOOT` of the physical root `root`, and GRUB's menu when there is
 /// one: a part of them in their order, since it is replaced after new entries are written and before old ones go. Gives
@@ -39,10 +46,37 @@ pub fn check(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
     let bootable = entries.iter().map(|entry| entry.check(root, boot, what)).collect::<Vec<_>>();
     match fs::read_to_string(boot.join("loader/grub.cfg")) {
         Ok(menu) => {
-            let listed = check_grub(&menu, &entries, what);
-            bootable.into_iter().filter(|entry| listed.contains(&entry.id_in_menu())).collect()
+            check_environment(boot, what);
+            let listed = grub_menu::check(&menu, &entries, what);
+            let in_menu = |mut entry: Bootable| {
+                let (_, trial) = listed.iter().find(|(id, _)| *id == entry.id_in_menu())?;
+                entry.is_on_trial = *trial;
+                Some(entry)
+            };
+            bootable.into_iter().filter_map(in_menu).collect()
         }
         Err(_) => bootable,
+    }
+}
+
+/// GRUB can use it, or says that it cannot: 1024 bytes with its first line.
+fn check_environment(boot: &Path, what: &str) {
+    let Ok(block) = fs::read(boot.join("loader/grubenv")) else { return };
+    assert_eq!(block.len(), 1024, "{what}: loader/grubenv");
+    let text = String::from_utf8(block).unwrap();
+    let lines = text.strip_prefix("# GRUB Environment Block\n").unwrap_or_else(|| panic!("{what}: {text}"));
+    let (variables, rest) = lines.split_at(lines.find("##").expect("what is not used"));
+    assert!(rest.chars().all(|c| c == '#'), "{what}: {text}");
+    for line in variables.lines() {
+        let (name, value) = line.split_once('=').unwrap();
+        let is_id = value.strip_prefix("reroot-").is_some_and(|n| n.len() == 10 && n.chars().all(is_digit));
+        let is_right = match name {
+            "reroot_entry" => is_id,
+            "reroot_once" => is_id || value.is_empty(),
+            "reroot_tries" | "reroot_left" => value.parse::<u32>().is_ok(),
+            _ => false,
+        };
+        assert!(is_right, "{what}: loader/grubenv: {line}");
     }
 }
 
@@ -53,7 +87,7 @@ impl Bootable {
 }
 
 /// Without counters, so that GRUB remembers the same name.
-fn id_in_menu(file_name: &str) -> String {
+pub fn id_in_menu(file_name: &str) -> String {
     file_name.split(['+', '.']).next().unwrap().to_owned()
 }
 
@@ -64,6 +98,15 @@ pub fn check_settled(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
     records.sort_by_key(|(order, ..)| Reverse(*order));
     let listed: Vec<_> = menu.iter().map(|e| (e.order, e.stateroot.clone(), e.id)).collect();
     assert_eq!(listed, records, "{what}: the menu (left) and the deployments");
+    for entry in &menu {
+        let record = record(&root.join("reroot/deploy").join(&entry.stateroot).join("deploy"), entry.id);
+        let is_good = record["health"]["state"] == "good";
+        let expected = record["tries"].is_u64() && !is_good;
+        assert_eq!(entry.is_on_trial, expected, "{what}: {}: on trial", entry.file_name);
+    }
+    if root.join("reroot/boot.json").exists() && boot.join("loader/grub.cfg").exists() {
+        assert!(boot.join("loader/grubenv").exists(), "{what}: no loader/grubenv");
+    }
     let used = menu.iter().map(|entry| {
         let text = fs::read_to_string(boot.join("loader/entries").join(&entry.file_name)).unwrap();
         let linux = text.lines().find_map(|line| line.strip_prefix("linux ")).unwrap().trim();
@@ -100,13 +143,13 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-fn is_digit(c: char) -> bool {
+pub fn is_digit(c: char) -> bool {
     c.is_ascii_digit()
 }
 
 /// An entry as it is written.
-struct Entry {
-    file_name: String,
+pub struct Entry {
+    pub file_name: String,
     order: u64,
     /// Attempts that are left, when they are counted.
     left: Option<u64>,
@@ -129,13 +172,13 @@ impl Entry {
         Self { order: order.parse().unwrap(), left, file_name, keys }
     }
 
-    fn one(&self, key: &str) -> Option<&str> {
+    pub fn one(&self, key: &str) -> Option<&str> {
         let values = self.keys.get(key)?;
         assert_eq!(values.len(), 1, "{}: {key}", self.file_name);
         Some(&values[0])
     }
 
-    fn options(&self) -> String {
+    pub fn options(&self) -> String {
         self.keys.get("options").map(|lines| lines.join(" ")).unwrap_or_default()
     }
 
@@ -171,73 +214,14 @@ impl Entry {
         let digest = &digest.finalize().to_hex()[..32];
         assert_eq!(linux, format!("/reroot/{digest}/vmlinuz"), "{shown}");
         assert_eq!(initrd, format!("/reroot/{digest}/initrd"), "{shown}");
-        Bootable { file_name: self.file_name.clone(), order: self.order, stateroot: stateroot.into(), id }
+        let is_on_trial = options.ends_with(TRIAL);
+        assert!(is_on_trial || self.left.is_none(), "{shown}: counted, but it does not restart: {options}");
+        let file_name = self.file_name.clone();
+        Bootable { file_name, order: self.order, stateroot: stateroot.into(), id, is_on_trial }
     }
 }
 
 /// A path of an entry, from the root of the partition.
 fn inside(boot: &Path, path: &str) -> PathBuf {
     boot.join(path.trim_start_matches('/'))
-}
-
-/// GRUB's menu has entries that are there, in the same order, with the same kernels and arguments. Gives their ids.
-fn check_grub(menu: &str, entries: &[Entry], what: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut default = None;
-    for line in menu.lines().map(words) {
-        let line: Vec<&str> = line.iter().map(String::as_str).collect();
-        match line[..] {
-            ["set", setting] if setting.starts_with("default=") => default = Some(setting[8..].to_owned()),
-            ["menuentry", title, .., "--id", id, "{"] => {
-                found.push((id.to_owned(), title.to_owned(), String::new(), String::new(), String::new()));
-            }
-            ["linux", kernel, ref arguments @ ..] => {
-                let entry = found.last_mut().expect("in an entry");
-                (entry.2, entry.4) = (kernel.to_owned(), arguments.join(" "));
-            }
-            ["initrd", initrd] => found.last_mut().expect("in an entry").3 = initrd.to_owned(),
-            _ => {}
-        }
-    }
-    found.retain(|(id, ..)| id.strip_prefix("reroot-").is_some_and(|rest| rest.starts_with(is_digit)));
-    let expected: Vec<_> = entries
-        .iter()
-        .filter(|entry| found.iter().any(|(id, ..)| *id == id_in_menu(&entry.file_name)))
-        .map(|entry| {
-            let id = id_in_menu(&entry.file_name);
-            let one = |key| entry.one(key).unwrap().to_owned();
-            // A path in the menu is one of the file system, in an entry one of $BOOT.
-            (id, one("title"), one("linux"), one("initrd"), entry.options().replace('"', ""))
-        })
-        .collect();
-    for entry in &mut found {
-        for path in [&mut entry.2, &mut entry.3] {
-            if let Some(rest) = path.strip_prefix("/boot/reroot/") {
-                *path = format!("/reroot/{rest}");
-            }
-        }
-    }
-    assert_eq!(found, expected, "{what}: GRUB's menu (left) and the entries");
-    assert_eq!(default, expected.first().map(|entry| entry.0.clone()), "{what}: the default");
-    found.into_iter().map(|entry| entry.0).collect()
-}
-
-/// A line of GRUB's script as words (GRUB's manual, "Quoting"): quotes and backslashes are taken away.
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut characters = line.trim().chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None | Some('"'), '\\') => word.get_or_insert_default().extend(characters.next()),
-            (None, ' ' | '\t') => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
 }

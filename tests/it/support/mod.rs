@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod boot_menu;
 pub mod faulty_registry;
+pub mod grub_menu;
 pub mod image;
 pub mod memory_store;
 pub mod puller;
