@@ -11,6 +11,7 @@
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 //! | [`usr_overlay`], [`soft_reboot`] | exclusive: a deployment that is mounted must stay |
+//! | [`boot_complete`], [`boot_deadline`], [`mark_good`], [`mark_bad`] | exclusive, but not while checks run |
 
 mod apply;
 mod boot;
@@ -27,6 +28,7 @@ mod files;
 mod finalize;
 pub mod fsck;
 mod history;
+pub mod health;
 pub mod image;
 mod init;
 mod initramfs;
@@ -72,6 +74,7 @@ pub use etc::{EtcChange, EtcDrift, etc_drift, etc_drift_count};
 pub use fetch::FetchPlan;
 pub use finalize::{Finalized, finalize_staged};
 pub use history::{HistoryEntry, HistoryOptions, HistoryReport, history, note};
+pub use health::{boot_complete, boot_deadline, mark_bad, mark_good};
 pub use init::{InitOptions, Initialized, init};
 pub use initramfs::ForeignInitramfs;
 pub use kargs::{

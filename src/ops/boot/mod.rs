@@ -11,6 +11,7 @@ mod loader;
 mod place;
 mod record;
 pub(super) mod room;
+mod trials;
 mod wanted;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use grub::DIRECTORY as GRUB_DIRECTORY;
 pub use loader::{Directories, check_image, install};
 pub use place::Place;
 pub use record::Loader;
+pub(super) use trials::counted;
 pub(super) use wanted::Kernels;
 
 use super::{Context, Result};
