@@ -18,6 +18,8 @@ pub enum Event<'a> {
     LayerProgress { index: usize, position: u64 },
     /// A layer is in the store: bytes of new objects, bytes that the store already had.
     LayerDone { index: usize, new_bytes: u64, shared_bytes: u64 },
+    /// A line that a program printed which was run, and its name.
+    Output { of: &'a str, line: &'a str },
     /// Something an administrator should read; the operation goes on.
     Warning(&'a str),
 }

@@ -58,7 +58,8 @@ fn run(arguments: &Arguments) -> Result<exit::Code, ops::Error> {
         // A typing mistake must not keep anybody from looking at the system or from rolling back.
         Err(error) if !arguments.command.needs_config() => {
             reporter.report(Event::Warning(&format!("{error}; going on without the configuration")));
-            ops::Config::default()
+            // Nor must it remove what the configuration would keep.
+            ops::Config { prune_after_boot: false, ..ops::Config::default() }
         }
         config => config?,
     };

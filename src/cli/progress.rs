@@ -48,6 +48,10 @@ fn warning(text: &str) -> String {
     format!("{style}warning:{style:#} {text}")
 }
 
+fn output(of: &str, text: &str) -> String {
+    format!("{of}: {text}")
+}
+
 /// One line for each step, as a journal wants them.
 struct Lines;
 
@@ -64,6 +68,7 @@ impl Reporter for Lines {
                 format::bytes(new_bytes),
                 format::bytes(shared_bytes)
             )),
+            Event::Output { of, line: text } => line(&output(of, text)),
             Event::Warning(text) => line(&warning(text)),
             Event::LayerStarted { .. } | Event::LayerProgress { .. } => {}
         }
@@ -102,6 +107,7 @@ enum Line<'a> {
     LayerStarted { index: usize, digest: &'a str, size: u64 },
     LayerProgress { index: usize, position: u64 },
     LayerDone { index: usize, new_bytes: u64, shared_bytes: u64 },
+    Output { of: &'a str, text: &'a str },
     Warning { text: &'a str },
 }
 
@@ -140,6 +146,7 @@ impl Reporter for JsonLines {
             Event::LayerDone { index, new_bytes, shared_bytes } => {
                 Line::LayerDone { index, new_bytes, shared_bytes }
             }
+            Event::Output { of, line: text } => Line::Output { of, text },
             Event::Warning(text) => Line::Warning { text },
         };
         let Ok(mut text) = serde_json::to_vec(&line) else { return };

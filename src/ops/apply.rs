@@ -57,7 +57,7 @@ pub fn apply(sysroot: &Sysroot, how: Apply, context: &Context<'_>) -> Result<App
         }
     }
     soft_reboot::cancel(sysroot, context)?;
-    reboot::reboot()?;
+    reboot::reboot(context.env)?;
     Ok(Applied::Rebooting(key))
 }
 

@@ -11,6 +11,7 @@
 //! | [`fsck::fsck()`] | shared; exclusive for a repair |
 //! | [`rollback()`], [`boot_once()`], [`change_kernel_arguments`], [`pin()`], [`unpin()`], [`undeploy()`], [`prune()`] | exclusive |
 //! | [`usr_overlay`], [`soft_reboot`] | exclusive: a deployment that is mounted must stay |
+//! | [`boot_complete`], [`boot_deadline`], [`mark_good`], [`mark_bad`] | exclusive, but not while checks run |
 
 mod apply;
 mod boot;
@@ -26,6 +27,7 @@ mod fetch;
 mod files;
 mod finalize;
 pub mod fsck;
+pub mod health;
 mod history;
 pub mod image;
 mod init;
@@ -74,6 +76,7 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use etc::{EtcChange, EtcDrift, etc_drift, etc_drift_count};
 pub use fetch::FetchPlan;
 pub use finalize::{Finalized, finalize_staged};
+pub use health::{boot_complete, boot_deadline, mark_bad, mark_good};
 pub use history::{HistoryEntry, HistoryOptions, HistoryReport, history, note};
 pub use init::{InitOptions, Initialized, init};
 pub use initramfs::ForeignInitramfs;

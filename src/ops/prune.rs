@@ -37,6 +37,12 @@ pub struct RemovedDeployment {
     pub unique_bytes: Option<u64>,
 }
 
+impl RemovedDeployment {
+    pub fn key(&self) -> DeploymentKey {
+        DeploymentKey { stateroot: self.stateroot.clone(), id: self.id }
+    }
+}
+
 /// Prunes by the configured policy.
 pub fn prune(sysroot: &Sysroot, run: Run, context: &Context<'_>) -> Result<PruneReport> {
     let locked = match run {

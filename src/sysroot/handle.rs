@@ -18,6 +18,8 @@ pub struct Sysroot {
     repo: Repo,
     /// `/run/reroot` of the system that runs from this sysroot.
     run: Option<Dir>,
+    /// The root directory of what is running.
+    running_root: PathBuf,
 }
 
 impl Sysroot {
@@ -41,7 +43,7 @@ impl Sysroot {
             other => other?,
         };
         let run = run_directory(&reroot, env)?;
-        Ok(Self { path, root, reroot, deploy, repo, run })
+        Ok(Self { path, root, reroot, deploy, repo, run, running_root: env.config_root.clone() })
     }
 
     /// Makes a sysroot in the existing directory `path`; completes one that is half made. Durable when it
@@ -89,6 +91,11 @@ impl Sysroot {
     /// `/run/reroot`, when the running system was booted from this sysroot.
     pub fn run(&self) -> Option<&Dir> {
         self.run.as_ref()
+    }
+
+    /// The root directory of the system that runs from this sysroot.
+    pub fn running_root(&self) -> Option<&Path> {
+        self.run.as_ref().map(|_| &*self.running_root)
     }
 
     /// Keeps gc and everything else that removes or renames things away; several may hold it.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Health {
     pub state: HealthState,
-    /// Boots of it that failed with a reason that could be written down, oldest first. A kernel that panics writes
-    /// nothing.
+    /// Why it failed, oldest first: a line for each boot that could write one. A kernel that panics writes nothing; the
+    /// boot that found out wrote that down then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailedBoot>,
 }
@@ -43,6 +43,12 @@ impl Health {
     /// True for what needs no place in a record.
     pub fn is_unknown(&self) -> bool {
         self.state == HealthState::Untried && self.failures.is_empty()
+    }
+
+    /// Whether more boots have failed than the loader was to try, as far as they are kept: it does not count, or does not
+    /// fall back.
+    pub fn failed_more_often_than(&self, tries: usize) -> bool {
+        self.failures.len() > tries.min(MOST_FAILURES - 1)
     }
 
     /// Takes note of a failed boot. Of one boot, the last reason counts.

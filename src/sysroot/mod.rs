@@ -4,6 +4,7 @@
 //! /reroot/lock                                  flock: shared for pulls, exclusive for everything that changes a name
 //! /reroot/counters.json                         next deployment number of each stateroot, next boot order
 //! /reroot/history.jsonl                         what happened, a line for each event; history.1.jsonl before that
+//! /reroot/failed.json                           images that failed here and are not installed again
 //! /reroot/repo/                                 the object repo, see [`crate::repo`]
 //! /reroot/deploy/<stateroot>/var/               the one /var of the stateroot
 //! /reroot/deploy/<stateroot>/deploy/<N>/        a deployment: hardlinked tree, usr/etc (defaults), etc (own copies)
@@ -24,6 +25,7 @@ mod counters;
 mod deployment;
 mod error;
 pub mod etc_merge;
+mod failed;
 mod handle;
 mod health;
 mod history;
@@ -43,6 +45,7 @@ pub mod testing;
 pub use counters::Counters;
 pub use deployment::{Deployment, DeploymentId, DeploymentKey, ParseDeploymentIdError};
 pub use error::{Error, Result};
+pub use failed::FailedImage;
 pub use handle::Sysroot;
 pub use health::{FailedBoot, Health, HealthState};
 pub use history::{EventKind, History, HistoryEvent};

@@ -1,5 +1,6 @@
 //! One file for each subcommand: its arguments, the operation it calls, and the words for the report.
 
+pub(super) mod boot_complete;
 pub(super) mod boot_once;
 pub(super) mod completions;
 pub(super) mod deploy;
@@ -13,6 +14,8 @@ pub(super) mod init;
 pub(super) mod install;
 pub(super) mod kargs;
 pub(super) mod man;
+pub(super) mod mark_bad;
+pub(super) mod mark_good;
 pub(super) mod pin;
 pub(super) mod prune;
 pub(super) mod rollback;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{planned, warning};
+use super::{output, planned, warning};
 use crate::progress::{Event, Reporter};
 
 #[derive(Default)]
@@ -64,6 +64,7 @@ impl Reporter for Bars {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Phase(text) => self.say(text),
+            Event::Output { of, line } => self.say(&output(of, line)),
             Event::Warning(text) => self.say(&warning(text)),
             Event::PullPlanned { layers_to_fetch, layers_present, bytes_to_fetch } => {
                 self.say(&planned(layers_to_fetch, layers_present, bytes_to_fetch));

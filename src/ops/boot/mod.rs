@@ -12,6 +12,7 @@ pub(super) mod once;
 mod place;
 mod record;
 pub(super) mod room;
+mod trials;
 mod wanted;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use grub::DIRECTORY as GRUB_DIRECTORY;
 pub use loader::{Directories, check_image, install};
 pub use place::Place;
 pub use record::Loader;
+pub(super) use trials::counted;
 pub(super) use wanted::Kernels;
 
 use super::{Context, Result};

@@ -75,7 +75,7 @@ pub fn boot_once(
 /// Restarts the machine, so that what boots once does. No soft reboot that was prepared comes in between.
 pub fn restart_for_boot_once(sysroot: &Sysroot, context: &Context<'_>) -> Result<()> {
     soft_reboot::cancel(sysroot, context)?;
-    reboot::reboot()
+    reboot::reboot(context.env)
 }
 
 /// Takes back what [`boot_once`] said, or anybody else did.

@@ -37,7 +37,7 @@ pub(super) fn find(sysroot: &Sysroot, loader: &Loader) -> Result<Dir> {
         return fsx::open_subdir(sysroot.root(), MOUNT_POINTS[0])
             .map_err(Error::io(format!("opening /boot of the physical root {}", sysroot.path().display())));
     }
-    let root: PathBuf = if sysroot.run().is_some() { "/".into() } else { sysroot.path().into() };
+    let root: PathBuf = sysroot.running_root().unwrap_or(sysroot.path()).into();
     for mount_point in MOUNT_POINTS {
         let path = root.join(mount_point);
         // An automount point is mounted by being opened.

@@ -13,6 +13,8 @@ pub struct Fragment {
     pub retain: Option<Spanned<u64>>,
     pub reserve_percent: Option<Spanned<u64>>,
     pub boot_tries: Option<Spanned<u64>>,
+    pub health_check_timeout: Option<Spanned<u64>>,
+    pub prune_after_boot: Option<Spanned<bool>>,
 }
 
 impl Fragment {

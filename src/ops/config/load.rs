@@ -131,7 +131,7 @@ mod tests {
         for (text, expected) in [
             (
                 "\nretian = 3\n",
-                "/etc/reroot/config.d/1.toml:2: unknown field `retian`, expected one of `retain`, `reserve-percent`, `boot-tries`",
+                "/etc/reroot/config.d/1.toml:2: unknown field `retian`, expected one of `retain`, `reserve-percent`, `boot-tries`, `health-check-timeout`, `prune-after-boot`",
             ),
             ("retain = 'x'\n", "/etc/reroot/config.d/1.toml:1: invalid type: string \"x\", expected u64"),
             ("\n\nretain = 0\n", "/etc/reroot/config.d/1.toml:3: `retain` is 0, but must be 1 to 1000"),

@@ -5,6 +5,8 @@
 mod crash;
 mod deployments;
 mod etc;
+mod health;
+mod health_crash;
 mod images;
 mod leftovers;
 mod live;
