@@ -76,7 +76,7 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use etc::{EtcChange, EtcDrift, etc_drift, etc_drift_count};
 pub use fetch::FetchPlan;
 pub use finalize::{Finalized, finalize_staged};
-pub use health::{boot_complete, boot_deadline, mark_bad, mark_good};
+pub use health::{KnownFailed, boot_complete, boot_deadline, mark_bad, mark_good};
 pub use history::{HistoryEntry, HistoryOptions, HistoryReport, history, note};
 pub use init::{InitOptions, Initialized, init};
 pub use initramfs::ForeignInitramfs;

@@ -3,6 +3,7 @@
 use super::boot;
 use super::deploy::{Deployed, Request, make_deployment, plan_deployment};
 use super::fetch::{FetchPlan, Resolved, absolute, resolve};
+use super::health::{KnownFailed, refuse_failed};
 use super::image::ImageFacts;
 use super::initramfs::Check;
 use super::publish::Finalization;
@@ -28,6 +29,8 @@ pub struct UpgradeOptions {
     pub tag: Option<String>,
     /// Nothing but this image is taken: what somebody has checked, and not what the tag is by now.
     pub require_digest: Option<Sha256>,
+    /// Whether an image is taken that failed to boot here.
+    pub failed: KnownFailed,
     pub etc: EtcStrategy,
     pub finalization: Finalization,
     pub run: Run,
@@ -121,6 +124,8 @@ impl Start {
             }
             return self.unchanged(sysroot, resolved, finalization, options.run);
         }
+        let stateroot = &self.deployment.record.stateroot;
+        refuse_failed(sysroot, stateroot, resolved.digest(), options.failed)?;
         self.check_age(resolved, options.downgrade)?;
         let request = Request {
             stateroot: Some(self.deployment.record.stateroot.clone()),

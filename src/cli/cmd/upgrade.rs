@@ -7,7 +7,9 @@ use crate::cli::exit::Code;
 use crate::cli::format;
 use crate::cli::output::Output;
 use crate::digest::Sha256;
-use crate::ops::{self, Context, Deployed, Downgrade, Finalization, Result, UpdateCheck, UpgradeOptions};
+use crate::ops::{
+    self, Context, Deployed, Downgrade, Finalization, KnownFailed, Result, UpdateCheck, UpgradeOptions,
+};
 use crate::sysroot::Sysroot;
 
 /// Fetch the newest version of the image that is followed
@@ -36,6 +38,9 @@ pub(super) struct Options {
     /// Take an image that is older than the one deployed
     #[arg(long)]
     allow_downgrade: bool,
+    /// Take an image again that failed to boot on this machine
+    #[arg(long)]
+    allow_failed: bool,
     /// End with exit code 77 when nothing changed
     #[arg(long)]
     unchanged_exit_77: bool,
@@ -66,6 +71,7 @@ impl Options {
             platform: self.platform.platform.clone(),
             downgrade: if self.allow_downgrade { Downgrade::Allow } else { Downgrade::Refuse },
             initramfs: self.initramfs.foreign(),
+            failed: if self.allow_failed { KnownFailed::Allow } else { KnownFailed::Refuse },
             tag: None,
             require_digest: self.require_digest,
             etc: self.etc.etc_strategy,

@@ -321,3 +321,23 @@ fn where_etc_is_transient_nothing_is_carried() {
     world.reboot();
     assert_eq!(read_etc(&world, 2, "hostname"), None);
 }
+
+#[test]
+fn an_image_that_failed_here_is_not_installed_again() {
+    let mut world = running();
+    upgrade_now(&world);
+    world.reboot();
+    mark_bad(&world.sysroot(), &health::MarkOptions::default(), Some("it does not work"), &world.context())
+        .unwrap();
+    assert_eq!(world.order(), "1:default 2:booted");
+    world.reboot();
+    let error = upgrade_with(&world, &UpgradeOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("failed on this machine as deployment 2"), "{error}");
+    assert_eq!(world.order(), "1:booted+default 2:");
+    let allowed = UpgradeOptions { failed: KnownFailed::Allow, ..Default::default() };
+    assert_eq!(upgrade_with(&world, &allowed).unwrap().id, id(3));
+    unstage(&world.sysroot(), Run::Real, &world.context()).unwrap();
+    // A newer one is taken as usual.
+    world.os("stable", 3);
+    assert_eq!(upgrade_now(&world).id, id(4));
+}
