@@ -325,6 +325,7 @@ fn where_etc_is_transient_nothing_is_carried() {
 #[test]
 fn an_image_that_failed_here_is_not_installed_again() {
     let mut world = running();
+    mark_good(&world.sysroot(), &health::MarkOptions::default(), &world.context()).unwrap();
     upgrade_now(&world);
     world.reboot();
     mark_bad(&world.sysroot(), &health::MarkOptions::default(), Some("it does not work"), &world.context())
