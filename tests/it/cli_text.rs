@@ -289,3 +289,33 @@ fn mistakes_are_answered_with_what_to_do() {
     [exit code 2]
     ");
 }
+
+#[test]
+fn what_was_changed_in_etc_is_listed() {
+    let sandbox = Sandbox::new();
+    sandbox.run("init");
+    assert_shown!(sandbox.run("etc diff"), @"
+    error: there is no deployment
+    [exit code 1]
+    ");
+    sandbox.run("deploy oci:os:v1 --quiet");
+    assert_shown!(sandbox.run("etc diff"), @"The /etc of deployment 1 is as its image has it");
+    let etc = sandbox.path().join("root/reroot/deploy/default/deploy/1/etc");
+    let first =
+        std::fs::read_dir(&etc).unwrap().map(|e| e.unwrap()).find(|e| e.file_type().unwrap().is_file());
+    std::fs::write(first.unwrap().path(), "mine").unwrap();
+    std::fs::create_dir(etc.join("mine.d")).unwrap();
+    assert_shown!(sandbox.run("etc diff 1"), @"
+    M /etc/legacy.conf
+    A /etc/mine.d
+    ");
+    assert_shown!(sandbox.run("etc diff --verbose"), @"
+    M /etc/legacy.conf (content)
+    A /etc/mine.d
+    2 changes
+    ");
+    assert_shown!(sandbox.run("etc diff 2"), @"
+    error: deployment 2 does not exist
+    [exit code 1]
+    ");
+}
