@@ -11,7 +11,7 @@ help:
 	@echo 'make test           install what the tests need (as root on Debian) and run all of them'
 	@echo 'make check          formatting, lints, documentation'
 	@echo 'make bench          measure against podman, skopeo + umoci and ostree; needs root'
-	@echo 'make install        the program, manual pages and completions below $$DESTDIR$$PREFIX'
+	@echo 'make install        the program, its units, manual pages and completions below $$DESTDIR$$PREFIX'
 	@echo 'make image          the bootable image of the Containerfile, as an OCI layout below $(target)/machine; needs root'
 	@echo 'make disk           install it to a disk image; KEYS=FILE lets the holders of these ssh keys in; needs root'
 	@echo 'make vm             boot that disk in QEMU, with its console here; SSH=PORT leads to its ssh'
@@ -80,6 +80,12 @@ vm-shell: image
 PREFIX ?= /usr
 install: build
 	install -D -m 0755 $(target)/release/reroot '$(DESTDIR)$(PREFIX)/bin/reroot'
+	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' systemd/system/*
+	install -D -m 0755 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-generators' systemd/system-generators/*
+	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-preset' systemd/system-preset/*
+	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system.conf.d' systemd/system.conf.d/*
+	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d' systemd/tmpfiles.d/*
+	install -D -m 0755 -t '$(DESTDIR)$(PREFIX)/lib/reroot' systemd/grow-root systemd/hold-boot
 	install -d '$(DESTDIR)$(PREFIX)/share/man/man8' '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
 	$(target)/release/reroot man --output '$(DESTDIR)$(PREFIX)/share/man/man8'
 	$(target)/release/reroot completions bash > '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/reroot'

@@ -33,6 +33,8 @@ mkfs.vfat:dosfstools
 mkfs.xfs:xfsprogs
 grub-fstest:grub-common
 /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
+systemd-analyze:systemd
+shellcheck:shellcheck
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then

@@ -1,6 +1,8 @@
 //! A writable `/usr` until the next boot: an overlay on that of the running system.
 //!
-//! What is written is below `/var/tmp`, on disk and not in RAM, and removed at the next boot (`tmpfiles.d/reroot.conf`).
+//! What is written is below `/var/tmp`, on disk and not in RAM, and removed at the next boot by systemd-tmpfiles
+//! (`tmpfiles.d/reroot-usr-overlay.conf`). Until then a file of the same name in `/run/tmpfiles.d` keeps it: a soft reboot
+//! without another root runs systemd-tmpfiles as well, and `/usr` stays mounted.
 //! The deployment itself is not touched. `/run/reroot/usr-overlay.json` says that it is there:
 //!
 //! ```json
@@ -18,8 +20,10 @@ use crate::fsx::{self, Dir, OverlayPaths};
 use crate::sysroot::{EventKind, HistoryEvent, Sysroot, layout, parse_state, print_state};
 
 const RECORD: &str = "usr-overlay.json";
-/// The beginning of the names in `/var/tmp`; tmpfiles.d/reroot.conf has it too.
+/// The beginning of the names in `/var/tmp`; tmpfiles.d/reroot-usr-overlay.conf has it too.
 const PREFIX: &str = "reroot-usr-overlay-";
+/// Counts in place of the one in `/usr/lib/tmpfiles.d`.
+const TMPFILES: &str = "reroot-usr-overlay.conf";
 /// SELinux decides by the upper directory's label.
 const LABEL: &str = "security.selinux";
 
@@ -90,6 +94,13 @@ pub fn usr_overlay(sysroot: &Sysroot, context: &Context<'_>) -> Result<UsrOverla
         drop(place);
         Ok(overlay)
     };
+    let keep = || -> io::Result<()> {
+        let tmpfiles = fsx::ensure_dir(&fsx::open_dir(&env.config_root.join("run"))?, "tmpfiles.d", 0o755)?;
+        // Nor does age make anything go.
+        let text = format!("# Made by reroot usr-overlay.\nx /var/tmp/{PREFIX}*\n");
+        fsx::write_atomic(&tmpfiles, TMPFILES, text.as_bytes(), 0o644)
+    };
+    keep().map_err(Error::io(format!("writing /run/tmpfiles.d/{TMPFILES}")))?;
     let overlay = mount().map_err(Error::io(format!("making an overlay in {directory}")))?;
     let attach = || -> io::Result<()> {
         let record = Record {

@@ -20,3 +20,4 @@ mod registry_real;
 mod registry_routes;
 mod support;
 mod tidy;
+mod units;

@@ -234,6 +234,7 @@ verb overlay
 echo mine > host/usr/file
 cat host/usr/file
 stat -c '%a' host/var/tmp/*
+tail -n 1 host/run/tmpfiles.d/*
 umount host/usr
 verb is-active
 cat host/usr/file
@@ -248,6 +249,7 @@ verb overlay
     /usr can be written already, until the next boot
     mine
     700
+    x /var/tmp/reroot-usr-overlay-*
     active false
     of-the-image
     made
