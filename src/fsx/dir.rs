@@ -1,5 +1,6 @@
 //! Opening, listing and reading.
 
+use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,7 +25,12 @@ pub fn open_file(path: &Path) -> io::Result<std::fs::File> {
 }
 
 /// Opens a directory directly below `dir`. A symbolic link is an error.
-pub fn open_subdir(dir: &Dir, name: impl rustix::path::Arg) -> io::Result<Dir> {
+pub fn open_subdir(dir: &Dir, name: &str) -> io::Result<Dir> {
+    open_subdir_raw(dir, &CString::new(name)?)
+}
+
+/// As [`open_subdir`], for a name that need not be UTF-8.
+pub fn open_subdir_raw(dir: &Dir, name: &CStr) -> io::Result<Dir> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     Ok(Dir::from_std_file(fd.into()))
@@ -90,7 +96,12 @@ pub fn list_dir(dir: &Dir) -> io::Result<Vec<Listed>> {
 }
 
 /// Opens a regular file directly below `dir` for reading, without following a link. Never blocks on a pipe.
-pub fn open_regular(dir: &Dir, name: impl rustix::path::Arg) -> io::Result<std::fs::File> {
+pub fn open_regular(dir: &Dir, name: &str) -> io::Result<std::fs::File> {
+    open_regular_raw(dir, &CString::new(name)?)
+}
+
+/// As [`open_regular`], for a name that need not be UTF-8.
+pub fn open_regular_raw(dir: &Dir, name: &CStr) -> io::Result<std::fs::File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: std::fs::File = rustix::fs::openat(dir, name, flags, Mode::empty())?.into();
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {

@@ -22,8 +22,8 @@ pub use cap_std::fs::Dir;
 pub use checkpoint::checkpoint;
 pub use copy::copy_contents;
 pub use dir::{
-    FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_regular, open_subdir, read_limited,
-    reopen, subdir_optional,
+    FileType, Listed, ensure_dir, list_dir, open_dir, open_file, open_regular, open_regular_raw, open_subdir,
+    open_subdir_raw, read_limited, reopen, subdir_optional,
 };
 pub use durable::{
     FilesystemSync, exchange, exchange_between, overwrite, remove_file, rename, rename_noreplace, sync_dir,

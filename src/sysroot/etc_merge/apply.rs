@@ -140,7 +140,7 @@ impl<'a> Apply<'a> {
 
 /// Copies content and metadata; false when the file is gone. What it is by now counts, not what it was.
 fn copy_file(from: &Dir, to: &Dir, name: &CStr) -> io::Result<bool> {
-    let Some(source) = gone(fsx::open_regular(from, name))? else { return Ok(false) };
+    let Some(source) = gone(fsx::open_regular_raw(from, name))? else { return Ok(false) };
     let stat = rustix::fs::fstat(&source)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let copy: File = rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?.into();

@@ -32,7 +32,7 @@ impl<'a> Descent<'a> {
                 Some((above, dir)) => (above.clone(), dir),
                 None => (ImagePath::root(), self.top),
             };
-            let child = fsx::open_subdir(dir, component)?;
+            let child = fsx::open_subdir_raw(dir, &CString::new(component)?)?;
             self.open.push((above.join(component).expect("a part of a path is a path"), child));
         }
         let dir = self.open.last().map_or(self.top, |(_, dir)| dir);

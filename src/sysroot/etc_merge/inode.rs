@@ -194,8 +194,8 @@ impl Comparer {
         if a.inode.size == 0 || self.contents == Contents::TrustTimes && a.inode.mtime == b.inode.mtime {
             return Ok(true);
         }
-        let mut left = fsx::open_regular(a.dir, name.as_c_str())?;
-        let mut right = fsx::open_regular(b.dir, name.as_c_str())?;
+        let mut left = fsx::open_regular_raw(a.dir, name)?;
+        let mut right = fsx::open_regular_raw(b.dir, name)?;
         let [left_buffer, right_buffer] = &mut self.buffers;
         loop {
             let n = fill(&mut left, left_buffer)?;

@@ -123,7 +123,7 @@ impl Scan {
     /// Goes into what is a directory in at least one tree.
     fn descend(&mut self, path: &ImagePath, name: &CString, sides: Sides<'_>, found: Found) -> Result<()> {
         let open = |dir: Option<&Dir>, shape: Option<Shape>| match (dir, shape) {
-            (Some(dir), Some(Shape::Directory)) => fsx::open_subdir(dir, name.as_c_str()).map(Some),
+            (Some(dir), Some(Shape::Directory)) => fsx::open_subdir_raw(dir, name).map(Some),
             _ => Ok(None),
         };
         let failed = || Error::io(format!("opening {}", shown(path)));

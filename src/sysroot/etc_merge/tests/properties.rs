@@ -38,7 +38,15 @@ fn untimed(dir: &std::path::Path) -> BTreeMap<String, String> {
     facts.iter().map(fact).collect()
 }
 
+/// Each case makes and reads a dozen directories; `PROPTEST_CASES` asks for more.
+fn some() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases / 4, ..config }
+}
+
 proptest! {
+    #![proptest_config(some())]
+
     #[test]
     fn without_local_changes_the_merge_is_the_new_defaults(base in tree(), new in tree()) {
         let etc = Etc::new(&base, &base, &new);
