@@ -7,6 +7,7 @@ use super::super::health::*;
 use super::super::*;
 use super::support::*;
 use crate::boot::entries::read_entries;
+use crate::boot::grub;
 use crate::fsx;
 use crate::names::StaterootName;
 use crate::sysroot::{DeploymentKey, HealthState};
@@ -15,6 +16,9 @@ use crate::sysroot::{DeploymentKey, HealthState};
 const REQUIRED: &str = "usr/lib/reroot/health.d/required";
 const WANTED: &str = "usr/lib/reroot/health.d/wanted";
 
+const SYSTEMD_BOOT: &str = r#"{"version":1,"loader":"systemd-boot"}"#;
+const GRUB: &str = r#"{"version":1,"loader":"grub","root":{"fsUuid":"1A2B-3C4D","prefix":"/boot"}}"#;
+
 /// A machine with `count` deployments of which all but the newest are good.
 pub fn machine(count: u32) -> World {
     let mut world = World::new();
@@ -22,11 +26,11 @@ pub fn machine(count: u32) -> World {
         world.os("stable", n);
         world.deploy("stable");
     }
-    with_boot_loader(world)
+    with_boot_loader(world, SYSTEMD_BOOT)
 }
 
 /// Gives a world a boot loader that counts the boots of the newest deployment; the others are good.
-fn with_boot_loader(world: World) -> World {
+fn with_boot_loader(world: World, loader: &str) -> World {
     let newest = world.sysroot().observe().unwrap().deployments[0].record.id.get();
     for n in 1..=newest {
         edit(&world, n, |record| {
@@ -37,7 +41,7 @@ fn with_boot_loader(world: World) -> World {
         });
     }
     fs::create_dir_all(world.root().join("boot/loader/entries")).unwrap();
-    fs::write(world.root().join("reroot/boot.json"), r#"{"version":1,"loader":"systemd-boot"}"#).unwrap();
+    fs::write(world.root().join("reroot/boot.json"), loader).unwrap();
     symlink("../root/boot", world.path().join("host/boot")).unwrap();
     let sysroot = world.sysroot();
     let locked = sysroot.lock(crate::fsx::lock::Wait::No).unwrap();
@@ -227,6 +231,39 @@ fn three_boots_that_come_to_nothing_are_a_permanent_fall_back() {
 }
 
 #[test]
+fn a_fall_back_of_grub_is_permanent_as_well() {
+    let mut world = World::new();
+    for n in 1..=2 {
+        world.os("stable", n);
+        world.deploy("stable");
+    }
+    let world = with_boot_loader(world, GRUB);
+    let boot = fsx::open_dir(&world.root().join("boot")).unwrap();
+    let count = |left: &str| {
+        let settle = &mut || Ok(());
+        grub::env::ensure(&boot, settle).unwrap();
+        grub::env::change(&boot, settle, |env| {
+            env.set(grub::env::ENTRY, "reroot-0000000002");
+            env.set(grub::env::TRIES, "3");
+            env.set(grub::env::LEFT, left);
+        })
+        .unwrap();
+    };
+    let default = || {
+        let menu = read(world.root().join("boot/loader/grub.cfg"));
+        menu.lines().find_map(|line| line.strip_prefix("set default=").map(String::from)).unwrap()
+    };
+    count("1");
+    arrive(&world, 1, "a");
+    assert_eq!(complete(&world).fell_back, []);
+    count("0");
+    arrive(&world, 1, "b");
+    assert_eq!(default(), "'reroot-0000000002'");
+    assert_eq!(complete(&world).fell_back[0].key, key(2));
+    assert_eq!((default(), health(&world)), ("'reroot-0000000003'".into(), "1:good 2:bad".into()));
+}
+
+#[test]
 fn a_required_check_that_fails_on_trial_restarts_the_machine_until_it_falls_back() {
     let world = machine(2);
     check(&world, REQUIRED, "10-web", "echo no answer; exit 1");
@@ -405,7 +442,7 @@ fn an_image_that_is_good_in_another_deployment_is_not_blamed() {
     // Twice the same: only kernel arguments may differ.
     world.deploy("stable");
     world.deploy("stable");
-    let world = with_boot_loader(world);
+    let world = with_boot_loader(world, SYSTEMD_BOOT);
     for boot_id in ["a", "b", "c"] {
         assert_eq!(start(&world, boot_id), 2);
     }
