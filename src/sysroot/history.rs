@@ -243,6 +243,7 @@ fn ends_with_newline(file: &impl std::os::fd::AsFd, size: u64) -> io::Result<boo
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 mod tests {
     use std::path::Path;
     use std::time::{Duration, SystemTime};

@@ -66,6 +66,7 @@ pub fn settle(run: &Dir) -> io::Result<bool> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests look at the files themselves")]
 mod tests {
     use std::os::unix::fs::MetadataExt;
 

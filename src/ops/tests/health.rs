@@ -1,171 +1,13 @@
-//! Boots that turn out well and badly, on a sysroot whose boot loader is played as systemd-boot does it.
+//! Boots that turn out well and badly.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::health::*;
 use super::super::*;
+use super::machine::*;
 use super::support::*;
-use crate::boot::entries::read_entries;
+use crate::boot::grub;
 use crate::fsx;
-use crate::names::StaterootName;
-use crate::sysroot::{DeploymentKey, HealthState};
-
-/// Where the checks of the image are.
-const REQUIRED: &str = "usr/lib/reroot/health.d/required";
-const WANTED: &str = "usr/lib/reroot/health.d/wanted";
-
-/// A machine with `count` deployments of which all but the newest are good.
-pub fn machine(count: u32) -> World {
-    let mut world = World::new();
-    for n in 1..=count {
-        world.os("stable", n);
-        world.deploy("stable");
-    }
-    with_boot_loader(world)
-}
-
-/// Gives a world a boot loader that counts the boots of the newest deployment; the others are good.
-fn with_boot_loader(world: World) -> World {
-    let newest = world.sysroot().observe().unwrap().deployments[0].record.id.get();
-    for n in 1..=newest {
-        edit(&world, n, |record| {
-            record["tries"] = 3.into();
-            if n < newest {
-                record["health"] = serde_json::json!({"state": "good"});
-            }
-        });
-    }
-    fs::create_dir_all(world.root().join("boot/loader/entries")).unwrap();
-    fs::write(world.root().join("reroot/boot.json"), r#"{"version":1,"loader":"systemd-boot"}"#).unwrap();
-    symlink("../root/boot", world.path().join("host/boot")).unwrap();
-    let sysroot = world.sysroot();
-    let locked = sysroot.lock(crate::fsx::lock::Wait::No).unwrap();
-    boot::update(&locked, &boot::Place::Mounted, &[], &world.warnings).unwrap();
-    drop(locked);
-    open(world)
-}
-
-/// The surroundings of a machine: a `systemctl` that notes what it is asked, and nothing else of the host.
-pub fn open(mut world: World) -> World {
-    let bin = world.path().join("host/bin");
-    fs::create_dir_all(&bin).unwrap();
-    script(&bin.join("systemctl"), &format!("echo $* >> {}/asked", world.path().display()));
-    world.env.vars.insert("PATH".into(), format!("{}:/usr/bin:/bin", bin.display()));
-    world
-}
-
-fn script(path: &std::path::Path, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-}
-
-fn check(world: &World, directory: &str, name: &str, text: &str) {
-    script(&world.path().join("host").join(directory).join(name), text);
-}
-
-fn edit(world: &World, id: u64, change: impl FnOnce(&mut serde_json::Value)) {
-    let file = world.deployments().join(format!("{id}.json"));
-    let mut record: serde_json::Value = serde_json::from_str(&read(&file)).unwrap();
-    change(&mut record);
-    fs::write(file, record.to_string()).unwrap();
-}
-
-/// Starts the machine as systemd-boot does: the first entry of the menu, which is renamed before when it is counted.
-pub fn start(world: &World, boot_id: &str) -> u64 {
-    let boot = fsx::open_dir(&world.root().join("boot")).unwrap();
-    let entries = read_entries(&boot).unwrap();
-    let (name, entry) = entries.ours().next().unwrap();
-    if let Some(tries) = name.tries.filter(|tries| tries.left > 0) {
-        let counted = crate::boot::file_name::EntryName {
-            tries: Some(crate::boot::file_name::Tries { left: tries.left - 1, done: tries.done + 1 }),
-            ..*name
-        };
-        let directory = world.root().join("boot/loader/entries");
-        fs::rename(directory.join(&entry.file_name), directory.join(counted.to_string())).unwrap();
-    }
-    let options = entry.bls.options();
-    let path = options.split(' ').find_map(|word| word.strip_prefix("reroot=")).unwrap();
-    let id = path.rsplit('/').next().unwrap().parse().unwrap();
-    arrive(world, id, boot_id);
-    id
-}
-
-fn uuid(boot_id: &str) -> String {
-    format!("{boot_id:0>8}-0000-4000-8000-000000000000")
-}
-
-/// Makes it look as if a deployment came up: chosen in the menu, perhaps.
-pub fn arrive(world: &World, id: u64, boot_id: &str) {
-    world.boot(id);
-    let host = world.path().join("host");
-    let _ = fs::remove_file(host.join("run/reroot/health.json"));
-    fs::create_dir_all(host.join("proc/sys/kernel/random")).unwrap();
-    fs::write(host.join("proc/sys/kernel/random/boot_id"), format!("{}\n", uuid(boot_id))).unwrap();
-    fs::write(host.join("proc/uptime"), "610.25 1000.00\n").unwrap();
-}
-
-pub fn complete(world: &World) -> BootCompleted {
-    boot_complete(&world.sysroot(), &world.context()).unwrap()
-}
-
-/// What systemctl was asked since the last time.
-fn asked(world: &World) -> String {
-    let file = world.path().join("asked");
-    let text = fs::read_to_string(&file).unwrap_or_default();
-    let _ = fs::remove_file(file);
-    text.replace('\n', ";")
-}
-
-/// The files of the menu in its order, without what is the same in all.
-pub fn menu(world: &World) -> String {
-    let boot = fsx::open_dir(&world.root().join("boot")).unwrap();
-    let entries = read_entries(&boot).unwrap();
-    let name = |file: &str| file.replace("reroot-000000000", "").replace(".conf", "");
-    let lines = entries.ours().map(|(_, entry)| {
-        let options = entry.bls.options();
-        let (_, id) = options.split_once("/deploy/default/deploy/").unwrap();
-        format!("{}={}", name(&entry.file_name), id.split(' ').next().unwrap())
-    });
-    lines.collect::<Vec<_>>().join(" ")
-}
-
-/// `id:state` in boot order.
-pub fn health(world: &World) -> String {
-    let observed = world.sysroot().observe().unwrap();
-    let lines = observed.deployments.iter().map(|d| {
-        let state = match d.record.health.state {
-            HealthState::Good => "good",
-            HealthState::Bad => "bad",
-            HealthState::Untried => "untried",
-        };
-        format!("{}:{state}", d.record.id)
-    });
-    lines.collect::<Vec<_>>().join(" ")
-}
-
-/// The deployments whose images are not installed again, with why.
-pub fn failed(world: &World) -> Vec<String> {
-    let images = world.sysroot().failed_images().unwrap();
-    images.iter().map(|image| format!("{}: {}", image.id, image.reason)).collect()
-}
-
-/// What happened since the deployments were made.
-fn events(world: &World) -> Vec<String> {
-    let events = world.sysroot().history(None).unwrap().events;
-    let shown = events.iter().map(|event| format!("{} {}", event.event, event.id));
-    shown.filter(|line| !line.starts_with("deployed")).collect()
-}
-
-/// All files of the sysroot but the history.
-fn files(world: &World) -> Vec<String> {
-    snapshot(&world.root()).into_iter().filter(|line| !line.contains("/history.jsonl")).collect()
-}
-
-fn key(id: u64) -> DeploymentKey {
-    DeploymentKey { stateroot: StaterootName::default(), id: super::support::id(id) }
-}
 
 #[test]
 fn a_boot_that_turns_out_well_is_blessed_and_pruned() {
@@ -189,7 +31,7 @@ fn a_boot_that_turns_out_well_is_blessed_and_pruned() {
     start(&world, "b");
     assert_eq!(complete(&world).state, BootState::Good);
     assert_eq!((files(&world), menu(&world)), before);
-    assert_eq!(events(&world), ["booted 5", "marked-good 5", "pruned 3", "pruned 2", "pruned 1", "booted 5"]);
+    assert_eq!(events(&world), ["booted 5", "marked-good 5", "pruned 1", "pruned 2", "pruned 3", "booted 5"]);
 }
 
 #[test]
@@ -224,6 +66,39 @@ fn three_boots_that_come_to_nothing_are_a_permanent_fall_back() {
     assert_eq!(complete(&world).fell_back, []);
     assert_eq!(order(), before);
     assert_eq!(events(&world), ["fell-back 2", "booted 1", "booted 1"]);
+}
+
+#[test]
+fn a_fall_back_of_grub_is_permanent_as_well() {
+    let mut world = World::new();
+    for n in 1..=2 {
+        world.os("stable", n);
+        world.deploy("stable");
+    }
+    let world = with_boot_loader(world, GRUB);
+    let boot = fsx::open_dir(&world.root().join("boot")).unwrap();
+    let count = |left: &str| {
+        let settle = &mut || Ok(());
+        grub::env::ensure(&boot, settle).unwrap();
+        grub::env::change(&boot, settle, |env| {
+            env.set(grub::env::ENTRY, "reroot-0000000002");
+            env.set(grub::env::TRIES, "3");
+            env.set(grub::env::LEFT, left);
+        })
+        .unwrap();
+    };
+    let default = || {
+        let menu = read(world.root().join("boot/loader/grub.cfg"));
+        menu.lines().find_map(|line| line.strip_prefix("set default=").map(String::from)).unwrap()
+    };
+    count("1");
+    arrive(&world, 1, "a");
+    assert_eq!(complete(&world).fell_back, []);
+    count("0");
+    arrive(&world, 1, "b");
+    assert_eq!(default(), "'reroot-0000000002'");
+    assert_eq!(complete(&world).fell_back[0].key, key(2));
+    assert_eq!((default(), health(&world)), ("'reroot-0000000003'".into(), "1:good 2:bad".into()));
 }
 
 #[test]
@@ -405,7 +280,7 @@ fn an_image_that_is_good_in_another_deployment_is_not_blamed() {
     // Twice the same: only kernel arguments may differ.
     world.deploy("stable");
     world.deploy("stable");
-    let world = with_boot_loader(world);
+    let world = with_boot_loader(world, SYSTEMD_BOOT);
     for boot_id in ["a", "b", "c"] {
         assert_eq!(start(&world, boot_id), 2);
     }
@@ -431,92 +306,4 @@ fn the_deadline_restarts_what_is_on_trial_and_nothing_else() {
         record.as_object_mut().unwrap().remove("tries");
     });
     assert!(!boot_deadline(&world.sysroot(), &world.context()).unwrap().restarting);
-}
-
-#[test]
-fn marking_by_hand_changes_what_boots_and_what_is_installed() {
-    let world = machine(3);
-    arrive(&world, 3, "a");
-    let (sysroot, context) = (world.sysroot(), world.context());
-    let booted = MarkOptions::default();
-    let dry = MarkOptions { run: Run::Dry, ..Default::default() };
-    let before = snapshot(&world.root());
-    assert_eq!(mark_bad(&sysroot, &dry, None, &context).unwrap().next, Some(key(2)));
-    mark_good(&sysroot, &dry, &context).unwrap();
-    assert_eq!(snapshot(&world.root()), before);
-
-    let marked = mark_bad(&sysroot, &booted, Some("no sound"), &context).unwrap();
-    assert_eq!((marked.deployment, marked.next, marked.unchanged), (key(3), Some(key(2)), false));
-    assert_eq!(health(&world), "2:good 3:bad 1:good");
-    assert_eq!(
-        (menu(&world), failed(&world)),
-        ("4=2 3+3=3 1=1".into(), vec!["3: marked as bad: no sound".into()])
-    );
-    assert!(mark_bad(&sysroot, &booted, None, &context).unwrap().unchanged);
-
-    let good = mark_good(&sysroot, &booted, &context).unwrap();
-    assert_eq!((good.unchanged, health(&world)), (false, "2:good 3:good 1:good".into()));
-    assert_eq!((menu(&world), failed(&world)), ("4=2 3=3 1=1".into(), vec![]));
-    assert!(mark_good(&sysroot, &booted, &context).unwrap().unchanged);
-}
-
-#[test]
-fn the_last_good_deployment_is_not_marked_as_bad() {
-    let world = machine(2);
-    let options = |n| MarkOptions { id: Some(id(n)), ..Default::default() };
-    let mark = |n| mark_bad(&world.sysroot(), &options(n), None, &world.context());
-    // It is not the first.
-    mark(1).unwrap();
-    let error = mark(2).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(
-        error.to_string().starts_with("deployment 2 is the first in boot order, and no other"),
-        "{error}"
-    );
-    assert_eq!(health(&world), "2:untried 1:bad");
-    let error = mark_bad(&world.sysroot(), &Default::default(), None, &world.context()).unwrap_err();
-    assert_eq!(error.to_string(), "nothing is booted from here: the number of a deployment is needed");
-}
-
-#[test]
-fn what_is_staged_is_not_marked_as_bad() {
-    let world = machine(2);
-    arrive(&world, 1, "a");
-    world.stage(2);
-    let options = MarkOptions { id: Some(id(2)), ..Default::default() };
-    let error = mark_bad(&world.sysroot(), &options, None, &world.context()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "deployment 2 is staged for the next boot and was never tried; `reroot unstage` drops it"
-    );
-}
-
-#[test]
-fn an_image_that_failed_is_refused_in_its_stateroot() {
-    let world = machine(2);
-    let (sysroot, context) = (world.sysroot(), world.context());
-    let digest = sysroot.observe().unwrap().deployment(&key(2)).unwrap().record.image.digest;
-    let refuse =
-        |stateroot: &str, known| refuse_failed(&sysroot, &stateroot.parse().unwrap(), &digest, known);
-    refuse("default", KnownFailed::Refuse).unwrap();
-    let second = MarkOptions { id: Some(id(2)), ..Default::default() };
-    mark_bad(&sysroot, &second, Some("no sound"), &context).unwrap();
-    let error = refuse("default", KnownFailed::Refuse).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
-    let images = world.path().join("images");
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "oci:{}:stable version 13.2 failed on this machine as deployment 2, 2025-11-21T04:40:00Z: marked as bad: no \
-             sound; a newer image is taken as usual, and --allow-failed takes this one again ({digest})",
-            images.display()
-        )
-    );
-    refuse("default", KnownFailed::Allow).unwrap();
-    refuse("other", KnownFailed::Refuse).unwrap();
-    fs::write(world.root().join("reroot/failed.json"), "{").unwrap();
-    let error = refuse("default", KnownFailed::Refuse).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    refuse("default", KnownFailed::Allow).unwrap();
-    mark_good(&sysroot, &second, &context).unwrap_err();
 }

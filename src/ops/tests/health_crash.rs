@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::super::health::*;
 use super::super::*;
-use super::health::*;
+use super::machine::*;
 use super::support::*;
 use crate::fsx::lock::Wait;
 use crate::sysroot::FailedImage;
