@@ -69,13 +69,7 @@ impl Commands {
     }
 
     fn reroot(&self, root: &Path, arguments: &[&str]) -> Result<String> {
-        // A command that hangs on a torn disk is a defect, not a reason to wait.
-        let mut command = Command::new("timeout");
-        command
-            .args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_reroot"), "--sysroot"])
-            .arg(root)
-            .args(arguments);
-        crate::device::run(command.env("REROOT_CONFIG_ROOT", self.directory.path().join("config")))
+        reroot_with(root, &self.directory.path().join("config"), arguments)
     }
 
     fn status(&self, root: &Path) -> Result<Vec<Listed>> {
@@ -118,15 +112,8 @@ impl Workload for Commands {
         Ok(())
     }
 
-    /// Staging directories carry the id of the boot that made them, and this machine keeps its id.
     fn reboot(&self, root: &Path) -> Result<()> {
-        let Ok(staging) = fs::read_dir(root.join("reroot/repo/staging")) else { return Ok(()) };
-        for entry in staging {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            fs::rename(entry.path(), entry.path().with_file_name(format!("earlier-{name}")))?;
-        }
-        Ok(())
+        age_staging(root)
     }
 
     fn run(&self, step: usize, root: &Path) -> Result<()> {
@@ -217,6 +204,28 @@ impl Workload for Commands {
     }
 }
 
+/// Runs the program on the disk mounted at `root`, with `host` for what runs and configures it.
+pub fn reroot_with(root: &Path, host: &Path, arguments: &[&str]) -> Result<String> {
+    // A command that hangs on a torn disk is a defect, not a reason to wait.
+    let mut command = Command::new("timeout");
+    command
+        .args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_reroot"), "--sysroot"])
+        .arg(root)
+        .args(arguments);
+    crate::device::run(command.env("REROOT_CONFIG_ROOT", host))
+}
+
+/// Staging directories carry the id of the boot that made them, and this machine keeps its id.
+pub fn age_staging(root: &Path) -> Result<()> {
+    let Ok(staging) = fs::read_dir(root.join("reroot/repo/staging")) else { return Ok(()) };
+    for entry in staging {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        fs::rename(entry.path(), entry.path().with_file_name(format!("earlier-{name}")))?;
+    }
+    Ok(())
+}
+
 /// The step whose result may be there as well when the last of `done` steps undoes itself when it runs again: the power
 /// may have gone when it was done and had not said so.
 fn undone(done: usize) -> Option<usize> {
@@ -224,7 +233,7 @@ fn undone(done: usize) -> Option<usize> {
 }
 
 /// Makes the sysroot one that GRUB boots, as the installer does. Durable.
-fn install_loader(root: &Path) -> Result<()> {
+pub fn install_loader(root: &Path) -> Result<()> {
     fs::create_dir_all(root.join("boot"))?;
     fs::write(root.join("reroot/boot.json"), loader::RECORD)?;
     rustix::fs::syncfs(fs::File::open(root)?)?;

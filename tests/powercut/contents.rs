@@ -14,6 +14,20 @@ pub struct Contents(BTreeMap<PathBuf, String>);
 
 impl Contents {
     pub fn read(root: &Path) -> Result<Self> {
+        Self::read_with(root, None, describe)
+    }
+
+    /// Without what is below the directory `but`.
+    pub fn read_but(root: &Path, but: &str) -> Result<Self> {
+        Self::read_with(root, Some(but), describe)
+    }
+
+    /// Without times: what people have written has that of the day.
+    pub fn read_untimed(root: &Path) -> Result<Self> {
+        Self::read_with(root, None, describe_untimed)
+    }
+
+    fn read_with(root: &Path, but: Option<&str>, describe: fn(&Path) -> Result<String>) -> Result<Self> {
         let mut entries = BTreeMap::new();
         let mut pending = vec![PathBuf::new()];
         while let Some(directory) = pending.pop() {
@@ -21,6 +35,9 @@ impl Contents {
             for entry in fs::read_dir(&path).with_context(|| format!("listing {}", path.display()))? {
                 let name = directory.join(entry?.file_name());
                 let path = root.join(&name);
+                if but.is_some_and(|but| name == Path::new(but)) {
+                    continue;
+                }
                 if fs::symlink_metadata(&path)?.is_dir() {
                     pending.push(name.clone());
                 }
@@ -47,6 +64,11 @@ impl Contents {
 
 fn describe(path: &Path) -> Result<String> {
     let meta = fs::symlink_metadata(path)?;
+    Ok(format!("{} {}.{:09}", describe_untimed(path)?, meta.mtime(), meta.mtime_nsec()))
+}
+
+fn describe_untimed(path: &Path) -> Result<String> {
+    let meta = fs::symlink_metadata(path)?;
     let content = if meta.is_file() {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::new();
@@ -59,5 +81,5 @@ fn describe(path: &Path) -> Result<String> {
         String::new()
     };
     let (mode, uid, gid) = (meta.mode(), meta.uid(), meta.gid());
-    Ok(format!("{mode:o} {uid}:{gid} {}.{:09} {content}", meta.mtime(), meta.mtime_nsec()))
+    Ok(format!("{mode:o} {uid}:{gid} {content}"))
 }

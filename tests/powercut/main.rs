@@ -19,6 +19,7 @@ mod check;
 mod commands;
 mod contents;
 mod cut;
+mod day_two;
 mod device;
 mod filesystem;
 #[path = "../it/support/image.rs"]
@@ -39,6 +40,7 @@ use anyhow::Result;
 
 use check::{Outcome, Workload, check_states};
 use commands::Commands;
+use day_two::DayTwo;
 #[path = "../it/support/skip.rs"]
 #[allow(dead_code)]
 mod skip;
@@ -140,5 +142,16 @@ fn a_machines_life_survives_every_power_cut() {
             let outcome = cut_power(&mut commands, filesystem, neighbour, states, 3).unwrap();
             require_sound(&format!("init to prune, {neighbour:?} {filesystem:?}"), &outcome);
         }
+    }
+}
+
+#[test]
+fn an_upgrade_of_the_running_system_survives_every_power_cut() {
+    let test = "an_upgrade_of_the_running_system_survives_every_power_cut";
+    for filesystem in [Filesystem::Ext4, Filesystem::Btrfs] {
+        let Some(_turn) = turn(test, filesystem) else { continue };
+        let states = from_environment("REROOT_POWERCUT_STATES", STATES) as usize;
+        let outcome = cut_power(&mut DayTwo::new().unwrap(), filesystem, Neighbour::Busy, states, 3).unwrap();
+        require_sound(&format!("staging, finalization, health, {filesystem:?}"), &outcome);
     }
 }

@@ -9,7 +9,7 @@ use super::report::{BootCompleted, BootState};
 use super::{fall_back, last_boot, run};
 use crate::fsx::lock::Wait;
 use crate::ops::boot::{self, Place};
-use crate::ops::{Context, Error, Result, ResultExt, Run, prune, reboot};
+use crate::ops::{Context, Error, Policy, Result, ResultExt, Run, prune, reboot, retention};
 use crate::progress::Event;
 use crate::sysroot::{Deployment, EventKind, FailedBoot, HealthState, Observed, Sysroot};
 
@@ -78,6 +78,13 @@ pub(super) fn counted(sysroot: &Sysroot, context: &Context<'_>) -> Counted {
     })
 }
 
+/// Whether the policy lets deployments go. Not knowing is no reason to look closer: `prune` says why.
+fn prune_is_due(sysroot: &Sysroot, context: &Context<'_>) -> bool {
+    let policy = Policy { retain: context.config.retain };
+    let decide = || retention::decide(&sysroot.observe()?, &policy);
+    decide().is_ok_and(|plan| !plan.remove.is_empty())
+}
+
 fn is_same_boot(last: &BootCompleted, now: &BootCompleted) -> bool {
     last.boot_id == now.boot_id && last.deployment == now.deployment
 }
@@ -133,7 +140,9 @@ impl Boot<'_> {
         }
         drop(locked);
         run::aftermath(Aftermath::Green, context);
-        if decision == Decision::MarkGood && context.config.prune_after_boot {
+        // Also what a boot left that was found good, and ended before it could prune.
+        let is_due = decision == Decision::MarkGood || prune_is_due(sysroot, context);
+        if is_due && context.config.prune_after_boot {
             match prune(sysroot, Run::Real, context) {
                 Ok(pruned) => report.pruned = pruned.removed.iter().map(|removed| removed.key()).collect(),
                 Err(error) => warn(context, &format!("nothing was pruned: {error}")),
