@@ -47,7 +47,11 @@ pub fn apply(sysroot: &Sysroot, how: Apply, context: &Context<'_>) -> Result<App
                     finalize_staged(sysroot, context)?;
                 }
                 soft_reboot::prepare(&sysroot.lock(context.wait)?, &key, context)?;
-                soft_reboot::run_soft_reboot()?;
+                if let Err(error) = soft_reboot::run_soft_reboot() {
+                    // The next reboot must not become a soft one.
+                    soft_reboot::cancel(sysroot, context)?;
+                    return Err(error);
+                }
                 return Ok(Applied::SoftRebooting(key));
             }
             SoftReboot::NotCapable(reason) if how == Apply::SoftReboot => {

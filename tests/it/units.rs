@@ -66,6 +66,29 @@ fn systemd_finds_no_mistake_in_the_units() {
     for unit in units() {
         assert_eq!(verify(name(&unit)), (true, String::new()), "{}", unit.display());
     }
+    // All together, as the preset enables them, and with systemd's own that waits for the end of a boot.
+    let etc = temp.path().join("etc/systemd/system");
+    let enable = |target: &str, unit: &str| {
+        let wants = etc.join(target);
+        fs::create_dir_all(&wants).unwrap();
+        std::os::unix::fs::symlink(format!("/usr/lib/systemd/system/{unit}"), wants.join(unit)).unwrap();
+    };
+    for unit in units() {
+        let text = fs::read_to_string(&unit).unwrap();
+        for line in text.lines() {
+            let (wanted, required) = (line.strip_prefix("WantedBy="), line.strip_prefix("RequiredBy="));
+            wanted.into_iter().for_each(|target| enable(&format!("{target}.wants"), name(&unit)));
+            required.into_iter().for_each(|target| enable(&format!("{target}.requires"), name(&unit)));
+        }
+    }
+    enable("basic.target.wants", "systemd-bless-boot.service");
+    for target in
+        ["graphical.target", "multi-user.target", "rescue.target", "reboot.target", "soft-reboot.target"]
+    {
+        if directory.join(target).exists() {
+            assert_eq!(verify(target).1, "", "{target}");
+        }
+    }
     fs::write(directory.join("reroot-wrong.service"), "[Service]\nExecStrat=/bin/true\n").unwrap();
     assert!(!verify("reroot-wrong.service").1.is_empty(), "systemd-analyze finds nothing at all");
 }

@@ -9,7 +9,7 @@ use super::report::{BootCompleted, BootState};
 use super::{fall_back, last_boot, run};
 use crate::fsx::lock::Wait;
 use crate::ops::boot::{self, Place};
-use crate::ops::{Context, Error, Policy, Result, ResultExt, Run, prune, reboot, retention};
+use crate::ops::{Context, Error, Policy, Result, ResultExt, Run, prune, reboot, retention, soft_reboot};
 use crate::progress::Event;
 use crate::sysroot::{Deployment, EventKind, FailedBoot, HealthState, Observed, Sysroot};
 
@@ -22,6 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A report says how the boot turned out; an error is that of something else, as a full disk.
 pub fn boot_complete(sysroot: &Sysroot, context: &Context<'_>) -> Result<BootCompleted> {
     let context = &patient(context);
+    if let Err(error) = sysroot
+        .lock(context.wait)
+        .map_err(Error::from)
+        .and_then(|locked| soft_reboot::settle(&locked, context))
+    {
+        warn(context, &format!("the soft reboot is not recorded yet: {error}"));
+    }
     let observed = sysroot.observe()?;
     let booted = booted(&observed)?;
     let mut report = BootCompleted::new(booted, context.env);
