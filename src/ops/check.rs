@@ -9,7 +9,7 @@ use super::packages::PackageDiff;
 use super::publish::Finalization;
 use super::status::{FailedImageStatus, ImageStatus};
 use super::upgrade::{Downgrade, Start, UpgradeOptions};
-use super::{Context, Result};
+use super::{Context, KnownFailed, Result};
 use crate::layer;
 use crate::names::StaterootName;
 use crate::progress::Event;
@@ -90,7 +90,10 @@ pub fn check_upgrade(
     let failed = sysroot.failed_image(&record.stateroot, resolved.digest())?;
     let downgrade = start.ages_of_downgrade(&resolved).is_some();
     let is_new = !start.is_at(&resolved);
-    let refused = refused(downgrade && options.downgrade == Downgrade::Refuse, failed.is_some());
+    let refused = refused(
+        failed.is_some() && options.failed == KnownFailed::Refuse,
+        downgrade && options.downgrade == Downgrade::Refuse,
+    );
     let fetch = resolved.plan(sysroot.repo())?;
     let changes = changes(sysroot.repo(), &start, &resolved, &fetch).unwrap_or_else(|error| {
         context.reporter.report(Event::Warning(&format!("what would change is not known: {error}")));
@@ -113,10 +116,11 @@ pub fn check_upgrade(
     })
 }
 
-fn refused(downgrade: bool, failed: bool) -> Option<Refused> {
-    match (downgrade, failed) {
-        (true, _) => Some(Refused::Downgrade),
-        (false, true) => Some(Refused::Failed),
+/// As `upgrade` asks.
+fn refused(failed: bool, downgrade: bool) -> Option<Refused> {
+    match (failed, downgrade) {
+        (true, _) => Some(Refused::Failed),
+        (false, true) => Some(Refused::Downgrade),
         (false, false) => None,
     }
 }

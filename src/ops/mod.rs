@@ -93,8 +93,8 @@ pub use retention::{Kept, Plan, Policy, Reason, Removed, decide};
 pub use rollback::{EtcOfRollback, RollbackOptions, RolledBack, StagedOne, rollback};
 pub use staging::{FinalizationLock, Unstaged, set_finalization, unstage};
 pub use status::{
-    BootDirectorySpace, BootHealth, DeploymentStatus, FailedBootStatus, FailedImageStatus, FinalizeFailed, GivenUp,
-    HealthStatus, ImageStatus, NextBoot, Room, Space, StagedStatus, Status, Trial, Why, status,
+    BootDirectorySpace, BootHealth, DeploymentStatus, FailedBootStatus, FailedImageStatus, FinalizeFailed,
+    GivenUp, HealthStatus, ImageStatus, NextBoot, Room, Space, StagedStatus, Status, Trial, Why, status,
 };
 pub use switch::switch;
 pub use undeploy::{Undeployed, undeploy};

@@ -8,9 +8,7 @@ use crate::cli::args::{DryRun, EtcArgument, ForPlatform, Global, InStateroot, In
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::digest::Sha256;
-use crate::ops::{
-    self, Context, Deployed, Downgrade, Finalization, KnownFailed, Result, UpgradeOptions,
-};
+use crate::ops::{self, Context, Deployed, Downgrade, Finalization, KnownFailed, Result, UpgradeOptions};
 use crate::sysroot::Sysroot;
 
 /// Fetch the newest version of the image that is followed

@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use grub::DIRECTORY as GRUB_DIRECTORY;
 pub use loader::{Directories, check_image, install};
+pub(super) use look::look;
 pub use place::Place;
 pub use record::Loader;
-pub(super) use look::look;
 pub(super) use trials::counted;
 pub(super) use wanted::Kernels;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::look::Seen;
 use super::next::next;
 use super::report::{
-    BootDirectorySpace, BootHealth, DeploymentStatus, GivenUp, HealthStatus, ImageStatus, NextBoot, Room, Space,
-    StagedStatus, Status, Trial, VERSION, timestamp,
+    BootDirectorySpace, BootHealth, DeploymentStatus, GivenUp, HealthStatus, ImageStatus, NextBoot, Room,
+    Space, StagedStatus, Status, Trial, VERSION, timestamp,
 };
 use crate::ops::health::BootCompleted;
 use crate::repo::{Mode, TreeUsage};

@@ -15,9 +15,9 @@ mod report;
 mod usage;
 
 pub use look::status;
+pub(super) use report::timestamp;
 pub use report::{
     BootDirectorySpace, BootHealth, DeploymentStatus, FailedBootStatus, FailedImageStatus, FinalizeFailed,
     GivenUp, HealthStatus, ImageStatus, NextBoot, Room, Space, StagedStatus, Status, Trial, Why,
 };
-pub(super) use report::timestamp;
 pub(super) use usage::{usage, warm_usage};

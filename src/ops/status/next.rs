@@ -65,9 +65,8 @@ fn why<'o>(
             .finalized()
             .filter(move |d| d.record.stateroot == record.stateroot && d.record.id > record.id)
     };
-    let is_bad = |d: &&Deployment| {
-        d.record.health.state == HealthState::Bad || is_given_up(observed, counted, d)
-    };
+    let is_bad =
+        |d: &&Deployment| d.record.health.state == HealthState::Bad || is_given_up(observed, counted, d);
     match (newer().next(), newer().find(|d| !is_bad(d))) {
         (None, _) => (Why::Newest, None),
         (Some(_), Some(usable)) => (Why::RolledBack, Some(usable)),
@@ -89,7 +88,8 @@ mod tests {
     /// As [`observed`] of stateroot `a`; `*` runs, `b` is bad, `0` has no tries left.
     fn world(text: &str) -> (Observed, BTreeMap<u64, Tries>) {
         let words: Vec<&str> = text.split(' ').collect();
-        let plain: Vec<String> = words.iter().map(|w| format!("a:{}", w.replace(['*', 'b', '0'], ""))).collect();
+        let plain: Vec<String> =
+            words.iter().map(|w| format!("a:{}", w.replace(['*', 'b', '0'], ""))).collect();
         let mut observed = observed(&plain.join(" "));
         let mut counted = BTreeMap::new();
         for (word, deployment) in words.iter().zip(&mut observed.deployments) {

@@ -57,6 +57,14 @@ impl Lines {
         self.text.push('\n');
     }
 
+    /// More of the value before, on lines of its own.
+    pub fn more(&mut self, style: Style, value: &str) {
+        let indent = LABEL + 2;
+        for line in wrap(value, WIDTH - indent) {
+            self.text += &format!("{:indent$}{}\n", "", styled(style, &line));
+        }
+    }
+
     /// A sentence with a word in front that says how bad it is.
     pub fn alarm(&mut self, style: Style, word: &str, sentence: &str) {
         let whole = format!("{word}: {sentence}");
@@ -121,13 +129,24 @@ mod tests {
         let mut lines = Lines::default();
         lines.gap();
         lines.field("Version", PLAIN, "13");
-        lines.field("Arguments", PLAIN, &"word ".repeat(20).trim_end().to_string());
+        lines.field("Arguments", PLAIN, "word ".repeat(20).trim_end());
+        lines.more(PLAIN, "and so on");
         lines.field("Digest", PLAIN, &"f".repeat(71));
         lines.gap();
-        lines.alarm(BAD, "problem", &"something ".repeat(10).trim_end().to_string());
+        lines.alarm(BAD, "problem", "something ".repeat(10).trim_end());
         lines.gap();
         let plain = anstream::adapter::strip_str(&lines.text()).to_string();
-        insta::assert_snapshot!(plain, @"");
+        insta::assert_snapshot!(plain, @"
+            Version: 13
+          Arguments: word word word word word word word word word word word word word
+                     word word word word word word word
+                     and so on
+             Digest:
+                fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
+
+        problem: something something something something something something something
+            something something something
+        ");
         assert!(plain.lines().all(fits));
     }
 }

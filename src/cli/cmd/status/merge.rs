@@ -8,10 +8,8 @@ use crate::sysroot::etc_merge::{Capped, EtcMergeReport, Resolution};
 pub fn counts(report: &EtcMergeReport) -> String {
     let kept = report.modified.total + report.added.total + report.deleted.total;
     let taken = report.updated.total + report.new_defaults.total + report.removed_defaults.total;
-    let mut parts = vec![
-        format!("{} of this machine kept", format::count(kept, "change")),
-        format!("{} of the image taken", format::count(taken, "change")),
-    ];
+    let mut parts =
+        vec![format!("{} kept", format::count(kept, "change")), format!("{taken} taken from the image")];
     if !report.both_changed.is_empty() {
         parts.push(format!("{} changed on both sides", report.both_changed.total));
     }
@@ -25,7 +23,7 @@ pub fn counts(report: &EtcMergeReport) -> String {
 pub fn lists(report: &EtcMergeReport, lines: &mut Lines) {
     let mut list = |label: &str, list: &Capped<String>| {
         if !list.is_empty() {
-            lines.field("", PLAIN, &listed(label, list, &list.list));
+            lines.more(PLAIN, &listed(label, list, &list.list));
         }
     };
     list("modified here:", &report.modified);
@@ -37,19 +35,19 @@ pub fn lists(report: &EtcMergeReport, lines: &mut Lines) {
     let both = &report.both_changed;
     if !both.is_empty() {
         let paths = both.list.iter().map(|b| format!("{} ({})", b.path, words(b.resolution)));
-        lines.field("", WATCH, &listed("changed on both sides:", both, &paths.collect::<Vec<_>>()));
+        lines.more(WATCH, &listed("changed on both sides:", both, &paths.collect::<Vec<_>>()));
     }
     let conflicts = &report.conflicts;
     if !conflicts.is_empty() {
         let ended = |resolution: Option<Resolution>| resolution.map_or("it stops the merge", words);
         let paths =
             conflicts.list.iter().map(|c| format!("{} ({}; {})", c.path, c.reason, ended(c.resolution)));
-        lines.field("", WATCH, &listed("conflicts:", conflicts, &paths.collect::<Vec<_>>()));
+        lines.more(WATCH, &listed("conflicts:", conflicts, &paths.collect::<Vec<_>>()));
     }
     let skipped = &report.skipped;
     if !skipped.is_empty() {
         let paths: Vec<String> = skipped.list.iter().map(|s| format!("{} ({})", s.path, s.kind)).collect();
-        lines.field("", PLAIN, &listed("left out:", skipped, &paths));
+        lines.more(PLAIN, &listed("left out:", skipped, &paths));
     }
 }
 

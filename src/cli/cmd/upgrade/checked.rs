@@ -29,7 +29,9 @@ pub fn text(report: &UpdateCheck, now: u64) -> String {
     out += &against(report, now);
     if report.staged {
         out += match report.locked {
-            true => "  it is staged and locked: `reroot upgrade --from-downloaded` lets the next reboot take it\n",
+            true => {
+                "  it is staged and locked: `reroot upgrade --from-downloaded` lets the next reboot take it\n"
+            }
             false => "  it is staged: the next reboot brings it\n",
         };
     }
@@ -52,7 +54,11 @@ fn against(report: &UpdateCheck, now: u64) -> String {
     if let Some(failed) = &report.failed {
         let reason = printable(failed.reason.as_bytes());
         let when = format::age(failed.time, now);
-        out += &format!("  it failed here as deployment {}, {when}: {reason}\n", failed.id);
+        let how = match report.refused {
+            Some(Refused::Failed) => "; --allow-failed takes it again",
+            _ => "",
+        };
+        out += &format!("  it failed here as deployment {}, {when}: {reason}{how}\n", failed.id);
     }
     out
 }
