@@ -15,6 +15,11 @@ pub(super) enum Code {
     Unchanged = 77,
 }
 
+impl Code {
+    /// A reboot would bring something else, told when asked for with `--pending-exit-77`.
+    pub const PENDING: Self = Self::Unchanged;
+}
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         ExitCode::from(code as u8)

@@ -142,8 +142,7 @@ pub fn diff(sysroot: &Sysroot, from: &Side, to: &Side, options: &DiffOptions) ->
     let repo = sysroot.repo();
     let (from, to) = (find(sysroot, from, options)?, find(sysroot, to, options)?);
     let (old, new) = (repo.read_tree(&from.tree)?, repo.read_tree(&to.tree)?);
-    let paths = compare_trees(&old, &new, options.times, &|a, b| same_content(repo, a, b))?;
-    let packages = packages::compare(repo, &old, &new)?;
+    let Compared { paths, packages } = compare(repo, &old, &new, options.times)?;
     Ok(Diff {
         version: VERSION,
         from,
@@ -153,6 +152,12 @@ pub fn diff(sysroot: &Sysroot, from: &Side, to: &Side, options: &DiffOptions) ->
         changed: paths.changed,
         packages,
     })
+}
+
+/// Compares two trees whose objects are in the store.
+pub(super) fn compare(repo: &Repo, old: &Tree, new: &Tree, times: Times) -> Result<Compared> {
+    let paths = compare_trees(old, new, times, &|a, b| same_content(repo, a, b))?;
+    Ok(Compared { paths, packages: packages::compare(repo, old, new)? })
 }
 
 fn find(sysroot: &Sysroot, side: &Side, options: &DiffOptions) -> Result<DiffSide> {
@@ -171,10 +176,16 @@ fn find(sysroot: &Sysroot, side: &Side, options: &DiffOptions) -> Result<DiffSid
     }
 }
 
-struct Paths {
-    added: Vec<DiffPath>,
-    removed: Vec<DiffPath>,
-    changed: Vec<PathChange>,
+/// What differs between two trees.
+pub(super) struct Compared {
+    pub paths: Paths,
+    pub packages: PackageDiff,
+}
+
+pub(super) struct Paths {
+    pub added: Vec<DiffPath>,
+    pub removed: Vec<DiffPath>,
+    pub changed: Vec<PathChange>,
 }
 
 /// Two objects of one size: is their content the same?

@@ -66,7 +66,7 @@ pub use boot::Bootloader;
 pub use boot::once::{
     BootOnce, BootOnceCancelled, boot_once, boots_once, cancel_boot_once, restart_for_boot_once,
 };
-pub use check::{UpdateCheck, check_upgrade};
+pub use check::{ChangedFiles, Changes, Refused, UpdateCheck, check_upgrade};
 pub use checkout::DeploymentTree;
 pub use config::Config;
 pub use context::{Context, Run};
@@ -92,7 +92,10 @@ pub use publish::Finalization;
 pub use retention::{Kept, Plan, Policy, Reason, Removed, decide};
 pub use rollback::{EtcOfRollback, RollbackOptions, RolledBack, StagedOne, rollback};
 pub use staging::{FinalizationLock, Unstaged, set_finalization, unstage};
-pub use status::{DeploymentStatus, ImageStatus, Status, status};
+pub use status::{
+    BootDirectorySpace, BootHealth, DeploymentStatus, FailedBootStatus, FailedImageStatus, FinalizeFailed,
+    GivenUp, HealthStatus, ImageStatus, NextBoot, Room, Space, StagedStatus, Status, Trial, Why, status,
+};
 pub use switch::switch;
 pub use undeploy::{Undeployed, undeploy};
 pub use upgrade::{Downgrade, UpgradeOptions, upgrade};

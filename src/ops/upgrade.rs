@@ -58,9 +58,9 @@ pub(super) struct Start {
     pub deployment: Deployment,
     pub origin: Origin,
     /// Whose image nothing older replaces: the booted deployment, where there is one.
-    running: Deployment,
+    pub running: Deployment,
     /// Whether `deployment` is staged, and whether that is locked.
-    staged: Option<Finalization>,
+    pub staged: Option<Finalization>,
 }
 
 impl Start {
@@ -164,23 +164,27 @@ impl Start {
         })
     }
 
-    /// Refuses an image that is older than the one that runs. Only within one reference: another line of images has
-    /// its own times.
+    /// Refuses an image that is older than the one that runs.
     fn check_age(&self, resolved: &Resolved, downgrade: Downgrade) -> Result<()> {
-        let deployed = &self.running.record.image;
-        if downgrade == Downgrade::Allow || !self.follows(&resolved.reference) {
-            return Ok(());
+        match self.ages_of_downgrade(resolved).filter(|_| downgrade == Downgrade::Refuse) {
+            None => Ok(()),
+            Some((new, old)) => Err(Error::incompatible(format!(
+                "{} is older than what is deployed: it was built at {new}, {} at {old}; --allow-downgrade takes it",
+                resolved.reference,
+                self.running.key(),
+            ))),
         }
-        let new = ImageFacts::of_config(&resolved.image.config).timestamp;
-        let (Some(new), Some(old)) = (&new, &deployed.timestamp) else { return Ok(()) };
-        if !is_older(new, old) {
-            return Ok(());
+    }
+
+    /// When `resolved` and what runs were built, if `resolved` is the older one. Only within one reference: another line of
+    /// images has its own times.
+    pub fn ages_of_downgrade(&self, resolved: &Resolved) -> Option<(String, String)> {
+        if !self.follows(&resolved.reference) {
+            return None;
         }
-        Err(Error::incompatible(format!(
-            "{} is older than what is deployed: it was built at {new}, {} at {old}; --allow-downgrade takes it",
-            resolved.reference,
-            self.running.key(),
-        )))
+        let new = ImageFacts::of_config(&resolved.image.config).timestamp?;
+        let old = self.running.record.image.timestamp.clone()?;
+        is_older(&new, &old).then_some((new, old))
     }
 }
 

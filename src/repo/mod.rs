@@ -31,6 +31,6 @@ pub use image::ImageRecord;
 pub use repair::{Repair, Reread};
 pub use transaction::{Reserve, Transaction};
 pub use tree::{Change, LayerTree, Meta, Mtime, Node, Tree, TreeEntry, TreeShapeError, Xattrs};
-pub use usage::TreeUsage;
+pub use usage::{TreeUsage, Usage};
 pub use verify::Mismatch;
 pub use write::{ObjectWriter, Written};

@@ -24,26 +24,52 @@ pub struct TreeUsage {
     pub etc_bytes: u64,
 }
 
+/// The usage of several trees.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub trees: Vec<TreeUsage>,
+    /// Bytes of the objects that more than one of them links, each once.
+    pub shared_bytes: u64,
+}
+
+impl Usage {
+    /// What deployments of all of them take together: every object once, and the copies of `/etc`.
+    pub fn total_bytes(&self) -> u64 {
+        self.trees.iter().fold(self.shared_bytes, |sum, tree| sum + tree.unique_bytes + tree.etc_bytes)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Cache {
     version: u32,
     /// In the order they were asked for: position matters when one tree is listed twice.
     trees: Vec<TreeId>,
     usage: Vec<TreeUsage>,
+    shared_bytes: u64,
 }
 
-const CACHE_VERSION: u32 = 1;
+const CACHE_VERSION: u32 = 2;
 const CACHE_FILE: &str = "usage.json";
 
 impl Repo {
     /// The usage of each tree against the others in the list, in the order of the list. A tree that is listed
     /// twice shares everything with itself. The last answer is cached, so that asking again is cheap.
     pub fn usage(&self, trees: &[TreeId]) -> Result<Vec<TreeUsage>> {
+        Ok(self.usage_of_all(trees)?.trees)
+    }
+
+    /// As [`Self::usage`], with what they share.
+    pub fn usage_of_all(&self, trees: &[TreeId]) -> Result<Usage> {
         if let Some(usage) = self.cached_usage(trees) {
             return Ok(usage);
         }
         let usage = self.compute_usage(trees)?;
-        let cache = Cache { version: CACHE_VERSION, trees: trees.to_vec(), usage: usage.clone() };
+        let cache = Cache {
+            version: CACHE_VERSION,
+            trees: trees.to_vec(),
+            usage: usage.trees.clone(),
+            shared_bytes: usage.shared_bytes,
+        };
         // A cache that cannot be written (read-only, no privileges) costs time, not correctness.
         if let Ok(dir) = self.subdir(CACHE) {
             let _ =
@@ -52,14 +78,14 @@ impl Repo {
         Ok(usage)
     }
 
-    fn cached_usage(&self, trees: &[TreeId]) -> Option<Vec<TreeUsage>> {
+    fn cached_usage(&self, trees: &[TreeId]) -> Option<Usage> {
         let bytes = fsx::read_limited(&self.subdir(CACHE).ok()?, CACHE_FILE, 1 << 20).ok()??;
         let cache: Cache = serde_json::from_slice(&bytes).ok()?;
         (cache.version == CACHE_VERSION && cache.trees == trees && cache.usage.len() == trees.len())
-            .then_some(cache.usage)
+            .then_some(Usage { trees: cache.usage, shared_bytes: cache.shared_bytes })
     }
 
-    fn compute_usage(&self, trees: &[TreeId]) -> Result<Vec<TreeUsage>> {
+    fn compute_usage(&self, trees: &[TreeId]) -> Result<Usage> {
         let etc = ImagePath::new(b"etc")
             .map_err(|e| Error::Incompatible { what: "etc".into(), reason: e.to_string() })?;
         let var = ImagePath::new(b"var")
@@ -92,11 +118,13 @@ impl Repo {
             }
             usage.push(own);
         }
+        let mut shared_bytes = 0;
         for (index, shared, size) in owners.into_values() {
-            if !shared {
-                usage[index as usize].unique_bytes += size;
+            match shared {
+                true => shared_bytes += size,
+                false => usage[index as usize].unique_bytes += size,
             }
         }
-        Ok(usage)
+        Ok(Usage { trees: usage, shared_bytes })
     }
 }

@@ -76,6 +76,8 @@ pub enum ProblemKind {
     DamagedState,
     /// `booted.json` or `staged.json` does not read back: which deployment is in use is not known.
     DamagedRunState,
+    /// What the boot loader has on `$BOOT` cannot be looked at.
+    UnreachableBoot,
     /// A name that is not one of ours.
     UnknownName,
     /// An unfinished operation; the next one cleans it up.

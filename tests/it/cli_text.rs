@@ -7,10 +7,10 @@ use std::process::Command;
 use insta::{assert_snapshot, with_settings};
 
 /// A sandbox with the demo image as `os`, in which `stable` is one of its releases.
-struct Sandbox(tempfile::TempDir);
+pub struct Sandbox(tempfile::TempDir);
 
 impl Sandbox {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let this = Self(tempfile::tempdir().unwrap());
         for name in ["root", "config"] {
             std::fs::create_dir(this.path().join(name)).unwrap();
@@ -21,11 +21,11 @@ impl Sandbox {
         this
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn release(&self, version: &str) {
+    pub fn release(&self, version: &str) {
         let script = demo().join("publish.sh");
         let done = Command::new("sh")
             .arg(script)
@@ -35,7 +35,7 @@ impl Sandbox {
     }
 
     /// What a command line shows: stdout, then stderr, then the exit code when it is not 0.
-    fn run(&self, line: &str) -> String {
+    pub fn run(&self, line: &str) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_reroot"))
             .args(line.split_whitespace())
             .current_dir(self.path())

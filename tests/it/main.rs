@@ -18,6 +18,7 @@ mod registry_blobs;
 mod registry_manifests;
 mod registry_real;
 mod registry_routes;
+mod status_text;
 mod support;
 mod tidy;
 mod units;

@@ -5,7 +5,7 @@ use crate::cli::args::{Global, InStateroot};
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::names::printable;
-use crate::ops::{self, Change, Context, Diff, DiffOptions, PackageChange, Result, Side, Times};
+use crate::ops::{self, Change, Context, Diff, DiffOptions, PackageChange, PackageDiff, Result, Side, Times};
 
 /// Compare two deployments or stored images
 ///
@@ -52,19 +52,7 @@ pub(in crate::cli) fn run(
 fn text(diff: &Diff, packages_only: bool) -> String {
     let mut out = format!("{} -> {}\n", diff.from.name, diff.to.name);
     let packages = &diff.packages;
-    for (sign, list) in [
-        ("+", &packages.added),
-        ("-", &packages.removed),
-        ("↑", &packages.upgraded),
-        ("↓", &packages.downgraded),
-    ] {
-        for package in list {
-            out += &format!("package {sign} {}\n", package_line(package));
-        }
-    }
-    for database in &packages.not_read {
-        out += &format!("package database not read: {database}\n");
-    }
+    package_lines(packages).iter().for_each(|line| out += &format!("{line}\n"));
     if !packages_only {
         diff.added.iter().for_each(|path| out += &format!("+ {path}\n"));
         diff.removed.iter().for_each(|path| out += &format!("- {path}\n"));
@@ -77,6 +65,21 @@ fn text(diff: &Diff, packages_only: bool) -> String {
         out += "no difference\n";
     }
     out
+}
+
+/// A line for each package that differs, and for each database that was not read.
+pub(super) fn package_lines(packages: &PackageDiff) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (sign, list) in [
+        ("+", &packages.added),
+        ("-", &packages.removed),
+        ("↑", &packages.upgraded),
+        ("↓", &packages.downgraded),
+    ] {
+        lines.extend(list.iter().map(|package| format!("package {sign} {}", package_line(package))));
+    }
+    lines.extend(packages.not_read.iter().map(|database| format!("package database not read: {database}")));
+    lines
 }
 
 fn package_line(package: &PackageChange) -> String {

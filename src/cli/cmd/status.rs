@@ -1,24 +1,30 @@
 //! `reroot status`
 
-use jiff::Timestamp;
+mod deployment;
+mod lines;
+mod merge;
+mod summary;
 
 use super::sysroot;
 use crate::cli::args::Global;
 use crate::cli::exit::Code;
-use crate::cli::format;
 use crate::cli::output::Output;
-use crate::names::{StaterootName, printable};
-use crate::ops::{self, Context, DeploymentStatus, Result, Status};
-use crate::sysroot::Slot;
+use crate::ops::{self, Context, Result, Status};
+use crate::sysroot::DeploymentKey;
+use lines::Lines;
 
-/// Show the deployments in boot order
+/// Show what runs, what boots next and why, and the deployments in boot order
 ///
-/// ● marks the booted deployment, ▸ the one that boots next when none is booted.
+/// ● marks the deployment that runs, ▸ the one that boots next when that is another. The last lines sum up, and say
+/// what is wrong.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Show whole digests, absolute times and paths
+    /// Show whole digests, absolute times, paths, kernel arguments, what became of /etc, failed boots and images
     #[arg(short, long)]
     verbose: bool,
+    /// End with exit code 77 when a reboot would bring another deployment than the one that runs
+    #[arg(long)]
+    pending_exit_77: bool,
 }
 
 pub(in crate::cli) fn run(
@@ -28,81 +34,46 @@ pub(in crate::cli) fn run(
     output: Output,
 ) -> Result<Code> {
     let status = ops::status(&sysroot(global, context)?)?;
-    output.show(&status, |status| text(status, args.verbose, context.env.unix_time()))?;
-    Ok(Code::Done)
+    let detail = if args.verbose { Detail::All } else { Detail::Short };
+    output.show(&status, |status| text(status, detail, context.env.unix_time()))?;
+    let tell = args.pending_exit_77 && status.reboot_pending;
+    Ok(if tell { Code::PENDING } else { Code::Done })
 }
 
-fn text(status: &Status, verbose: bool, now: u64) -> String {
-    let mut out = String::new();
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Short,
+    All,
+}
+
+fn text(status: &Status, detail: Detail, now: u64) -> String {
+    let mut lines = Lines::default();
     if status.deployments.is_empty() {
-        out += "No deployments. `reroot deploy IMAGE` makes the first.\n";
+        lines.plain("No deployments. `reroot deploy IMAGE` makes the first.");
     }
-    for (index, deployment) in status.deployments.iter().enumerate() {
-        if index > 0 {
-            out.push('\n');
-        }
-        out += &stanza(deployment, verbose, now);
+    for deployment in &status.deployments {
+        deployment::stanza(deployment, status, detail, now, &mut lines);
+        lines.gap();
     }
-    for problem in &status.problems {
-        out += &format!("\nproblem: {}: {}\n", printable(problem.path.as_bytes()), problem.message);
-    }
-    out
+    summary::block(status, detail, now, &mut lines);
+    summary::alarms(status, detail, &mut lines);
+    lines.text()
 }
 
-fn stanza(deployment: &DeploymentStatus, verbose: bool, now: u64) -> String {
-    let image = &deployment.image;
-    let has = |slot| deployment.slots.contains(&slot);
-    let mark = match (has(Slot::Booted), has(Slot::Default)) {
-        (true, _) => "●",
-        (false, true) => "▸",
-        (false, false) => " ",
-    };
-    let slots: Vec<&str> = deployment.slots.iter().map(|slot| slot_name(*slot)).collect();
-    let mut name = deployment.id.to_string();
-    if deployment.stateroot != StaterootName::default() {
-        name = format!("{}/{name}", deployment.stateroot);
-    }
-    let slots = if slots.is_empty() { String::new() } else { format!("  ({})", slots.join(", ")) };
-    let mut out = format!("{mark} {name}: {}{slots}\n", image.reference);
-    let mut field = |label: &str, value: String| out += &format!("{label:>11}: {value}\n");
-    let built = image.timestamp.as_deref().and_then(|t| t.parse::<Timestamp>().ok());
-    let age =
-        built.map(|t| format!(" (built {})", if verbose { t.to_string() } else { format::age(t, now) }));
-    let version = image.version.as_deref().map_or("none".into(), |v| printable(v.as_bytes()));
-    field("Version", version + &age.unwrap_or_default());
-    let digest = if verbose { image.digest.to_string() } else { format::short_digest(&image.digest) };
-    field("Digest", digest);
-    if let (Some(size), Some(unique)) = (deployment.size_bytes, deployment.unique_bytes) {
-        field("Size", format!("{}, {} of its own", format::bytes(size), format::bytes(unique)));
-    }
-    if deployment.follows.as_deref().is_some_and(|follows| follows != image.reference) {
-        field("Follows", deployment.follows.clone().unwrap_or_default());
-    }
-    if verbose {
-        field("Kernel", deployment.kernel.clone());
-        field("Tree", deployment.tree.to_string());
-        field("Path", deployment.path.clone());
-        field("Deployed", deployment.created.to_string());
-        field("Order", deployment.order.to_string());
-        if !deployment.kernel_arguments.is_empty() {
-            field("Arguments", words(&deployment.kernel_arguments));
-        }
-    } else {
-        field("Deployed", format::age(deployment.created, now));
-    }
-    out
-}
-
-fn slot_name(slot: Slot) -> &'static str {
-    match slot {
-        Slot::Booted => "booted",
-        Slot::Staged => "staged",
-        Slot::Default => "default",
-        Slot::Rollback => "rollback",
-        Slot::Pinned => "pinned",
+/// `7`, with the stateroot when that is not the default one.
+fn name(key: &DeploymentKey) -> String {
+    match key.stateroot == Default::default() {
+        true => key.id.to_string(),
+        false => format!("{}/{}", key.stateroot, key.id),
     }
 }
 
-fn words<T: ToString>(list: &[T]) -> String {
-    list.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
+/// `7, version 13.2`
+fn name_and_version(key: &DeploymentKey, status: &Status) -> String {
+    let deployment = status.deployments.iter().find(|d| d.key() == *key);
+    match deployment.and_then(|d| d.image.version.as_deref()) {
+        Some(version) => format!("{}, version {}", name(key), crate::names::printable(version.as_bytes())),
+        None => name(key),
+    }
 }

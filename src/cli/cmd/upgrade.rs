@@ -1,15 +1,14 @@
 //! `reroot upgrade`
 
-use super::{cost, deployed, deployment, finalization, image, sysroot};
+mod checked;
+
+use super::{deployed, deployment, finalization, sysroot};
 use crate::cli::apply::ApplyArguments;
 use crate::cli::args::{DryRun, EtcArgument, ForPlatform, Global, InStateroot, InitramfsArgument};
 use crate::cli::exit::Code;
-use crate::cli::format;
 use crate::cli::output::Output;
 use crate::digest::Sha256;
-use crate::ops::{
-    self, Context, Deployed, Downgrade, Finalization, KnownFailed, Result, UpdateCheck, UpgradeOptions,
-};
+use crate::ops::{self, Context, Deployed, Downgrade, Finalization, KnownFailed, Result, UpgradeOptions};
 use crate::sysroot::Sysroot;
 
 /// Fetch the newest version of the image that is followed
@@ -20,6 +19,8 @@ use crate::sysroot::Sysroot;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Only look whether there is something new; fetches metadata alone
+    ///
+    /// Tells what would change when everything of the new image is in the store already.
     #[arg(long, conflicts_with_all = ["dry_run", "download_only", "from_downloaded", "apply", "soft_reboot"])]
     check: bool,
     /// Let the next reboot take what `--download-only` has staged; fetches nothing
@@ -110,7 +111,7 @@ pub(in crate::cli) fn run(
     let options = UpgradeOptions { tag: args.tag.clone(), ..args.options.upgrade_options() };
     if args.check {
         let report = ops::check_upgrade(&sysroot, &options, context)?;
-        output.show(&report, checked)?;
+        output.show(&report, |report| checked::text(report, context.env.unix_time()))?;
         return Ok(args.options.code(!report.available));
     }
     if args.from_downloaded {
@@ -123,21 +124,4 @@ pub(in crate::cli) fn run(
     }
     let report = ops::upgrade(&sysroot, &options, context)?;
     args.options.finish(&sysroot, &report, context, output)
-}
-
-fn checked(report: &UpdateCheck) -> String {
-    let name = deployment(report.id, &report.stateroot);
-    if !report.available {
-        return format!("No update: {name} is {}\n", image(&report.current));
-    }
-    format!(
-        "Update available: {}\n  digest {}\n  {}\n  {name} has {}\n",
-        image(&report.latest),
-        format::short_digest(&report.latest.digest),
-        cost(&report.fetch),
-        report.current.version.as_deref().map_or_else(
-            || format::short_digest(&report.current.digest),
-            |version| format!("version {}", crate::names::printable(version.as_bytes())),
-        ),
-    )
 }

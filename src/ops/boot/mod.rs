@@ -8,6 +8,7 @@ pub(super) mod arguments;
 pub(super) mod facts;
 mod grub;
 mod loader;
+mod look;
 pub(super) mod once;
 mod place;
 mod record;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use grub::DIRECTORY as GRUB_DIRECTORY;
 pub use loader::{Directories, check_image, install};
+pub(super) use look::look;
 pub use place::Place;
 pub use record::Loader;
 pub(super) use trials::counted;

@@ -60,7 +60,7 @@ pub fn boot_once(
     }
     let order = BootOrder::new(deployment.record.order)
         .ok_or_else(|| Error::incompatible(format!("{key} has no boot order that a boot entry can have")))?;
-    let places = Places::open(sysroot, &loader, context)?;
+    let places = Places::open(sysroot, &loader)?;
     // The entry is there after this, and so is what the loader remembers it by.
     super::update(&locked, &Place::Mounted, &[], context.reporter)?;
     places.memory().set(order, &mut || places.settle(&loader))?;
@@ -82,20 +82,16 @@ pub fn restart_for_boot_once(sysroot: &Sysroot, context: &Context<'_>) -> Result
 pub fn cancel_boot_once(sysroot: &Sysroot, context: &Context<'_>) -> Result<BootOnceCancelled> {
     let loader = loader(sysroot)?;
     let locked = sysroot.lock(context.wait)?;
-    let places = Places::open(sysroot, &loader, context)?;
+    let places = Places::open(sysroot, &loader)?;
     let was_set = places.memory().clear(&mut || places.settle(&loader))?;
     Ok(BootOnceCancelled { unchanged: !was_set, next: default_of(&locked.observe()?) })
 }
 
 /// The deployment that boots once at the next start. `None` also when that cannot be told: no boot loader was
 /// installed, it cannot do that, or its directory is not mounted.
-pub fn boots_once(
-    sysroot: &Sysroot,
-    observed: &Observed,
-    context: &Context<'_>,
-) -> Result<Option<DeploymentKey>> {
+pub fn boots_once(sysroot: &Sysroot, observed: &Observed) -> Result<Option<DeploymentKey>> {
     let Ok(loader) = loader(sysroot) else { return Ok(None) };
-    let Ok(places) = Places::open(sysroot, &loader, context) else { return Ok(None) };
+    let Ok(places) = Places::open(sysroot, &loader) else { return Ok(None) };
     let order = places.memory().read()?.map(BootOrder::get);
     let found = observed.finalized().find(|deployment| Some(deployment.record.order) == order);
     Ok(found.map(|deployment| deployment.key()))
@@ -128,10 +124,10 @@ enum Places {
 }
 
 impl Places {
-    fn open(sysroot: &Sysroot, loader: &Loader, context: &Context<'_>) -> Result<Self> {
+    fn open(sysroot: &Sysroot, loader: &Loader) -> Result<Self> {
         Ok(match loader {
             Loader::Grub { .. } => Self::Grub(Place::Mounted.open(sysroot, loader)?),
-            _ => Self::Efi(variables(sysroot, context)?),
+            _ => Self::Efi(variables(sysroot)?),
         })
     }
 
@@ -151,14 +147,14 @@ impl Places {
 }
 
 /// The variables are those of the machine that runs: they say nothing about a disk of another one.
-fn variables(sysroot: &Sysroot, context: &Context<'_>) -> Result<Dir> {
-    if sysroot.run().is_none() {
+fn variables(sysroot: &Sysroot) -> Result<Dir> {
+    let Some(root) = sysroot.running_root() else {
         return Err(Error::invalid(format!(
             "the running system was not booted from {}: what boots once can be said in the running system only",
             sysroot.path().display()
         )));
-    }
-    fsx::open_dir(&context.env.config_root.join(VARIABLES)).map_err(|error| match error.kind() {
+    };
+    fsx::open_dir(&root.join(VARIABLES)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::not_found(format!(
             "EFI variables: /{VARIABLES} is not there, so systemd-boot cannot be told"
         )),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the result from outside")]
 
+mod check;
 mod crash;
 mod deployments;
 mod etc;
@@ -12,5 +13,7 @@ mod images;
 mod leftovers;
 mod live;
 mod machine;
+mod schema;
 mod staging;
+mod status;
 mod support;
