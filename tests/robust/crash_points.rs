@@ -91,6 +91,11 @@ fn a_command_that_is_stopped_at_any_named_moment_breaks_nothing_and_is_finished_
         Scenario::rollback(Size::Small),
         Scenario::pin(Size::Small),
         Scenario::boot_once(Size::Small),
+        Scenario::stage(Size::Small),
+        Scenario::stage_again(Size::Small),
+        Scenario::finalize(Size::Small),
+        Scenario::unstage(Size::Small),
+        Scenario::rollback_and_drop(Size::Small),
     ];
     let start = Instant::now();
     let elsewhere = BTreeMap::from(ELSEWHERE);
