@@ -14,7 +14,7 @@ use super::initramfs::Check;
 use super::publish::{Finalization, Publication};
 use super::pull::{Bootable, Pulled};
 use super::status::ImageStatus;
-use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, boot, platform, staging};
+use super::{Context, Error, ForeignInitramfs, Result, ResultExt, Run, boot, platform, select, staging};
 use crate::digest::TreeId;
 use crate::names::StaterootName;
 use crate::oci::ImageReference;
@@ -113,8 +113,7 @@ impl Request {
 
     /// What is decided about kernel arguments on this machine.
     fn local(&self, observed: &Observed) -> Result<Local> {
-        let stateroot = self.stateroot(observed);
-        let first = observed.of_stateroot(&stateroot).find(|d| !observed.is_abandoned(d));
+        let first = select::merge_deployment(observed, &self.stateroot(observed)).ok();
         let origin = first.and_then(|first| first.origin.as_ref());
         let mut local = origin.map(Local::of_origin).transpose()?.unwrap_or_default();
         for argument in &Local::of_lists(&self.kernel_arguments, &[])?.added {

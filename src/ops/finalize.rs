@@ -13,8 +13,7 @@ use serde::Serialize;
 use super::boot::room::Room;
 use super::boot::{self, Place};
 use super::merge::EtcSource;
-use super::staging::nothing_staged;
-use super::{Context, Result, ResultExt, note, reboot_required};
+use super::{Context, Result, ResultExt, note, reboot_required, select};
 use crate::names::StaterootName;
 use crate::progress::Event;
 use crate::sysroot::etc_merge::EtcMergeReport;
@@ -78,7 +77,7 @@ fn finalize(
     context: &Context<'_>,
 ) -> Result<()> {
     let sysroot = locked.sysroot();
-    let mut deployment = observed.deployment(key).cloned().ok_or_else(nothing_staged)?;
+    let mut deployment = select::deployment(observed, key.id, Some(&key.stateroot))?.clone();
     deployment.record.finalized = true;
     boot::check(sysroot)?;
     let room = Room::find(sysroot, Place::Mounted, observed, &deployment)?;

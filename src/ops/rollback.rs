@@ -56,6 +56,9 @@ pub struct RolledBack {
     pub stateroot: StaterootName,
     /// First before.
     pub from: DeploymentId,
+    /// Of that one, when it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_stateroot: Option<StaterootName>,
     /// First now.
     pub to: DeploymentId,
     /// When `to` is a new deployment of the files of an older one: that one.
@@ -70,6 +73,14 @@ pub struct RolledBack {
     pub dropped: Option<DeploymentKey>,
     /// True when it is booted already, so that no reboot is needed.
     pub booted: bool,
+}
+
+impl RolledBack {
+    /// What was first before.
+    pub fn from_key(&self) -> DeploymentKey {
+        let stateroot = self.from_stateroot.as_ref().unwrap_or(&self.stateroot).clone();
+        DeploymentKey { stateroot, id: self.from }
+    }
 }
 
 /// Makes a deployment of a stateroot the first in boot order. Durable when it returns.
@@ -105,7 +116,7 @@ pub fn rollback(sysroot: &Sysroot, options: &RollbackOptions, context: &Context<
     if !report.unchanged {
         let event = HistoryEvent::new(context.env, EventKind::RolledBack, &target.key());
         let event = event.with_image(&target.record.image);
-        let reason = format!("deployment {} was first before", report.from);
+        let reason = format!("{} was first before", report.from_key());
         note(&locked, &event.with_reason(reason), context.reporter);
     }
     if observed.booted.is_some() {
@@ -124,7 +135,7 @@ fn decide<'o>(observed: &'o Observed, options: &RollbackOptions) -> Result<(Roll
     let drops = options.staged == StagedOne::Drop;
     let staged = observed.staged.clone();
     let stays = |d: &&Deployment| !observed.is_abandoned(d) && (d.record.finalized || !drops);
-    let first = observed.of_stateroot(&stateroot).find(stays).ok_or_else(none)?;
+    let first = observed.deployments.iter().find(stays).ok_or_else(none)?;
     let target = match options.id {
         Some(id) => select::deployment(observed, id, Some(&stateroot))?,
         None => before(observed, &stateroot).ok_or_else(none)?,
@@ -149,6 +160,7 @@ fn decide<'o>(observed: &'o Observed, options: &RollbackOptions) -> Result<(Roll
         dry_run: options.run.is_dry(),
         unchanged: first.is(&key) && !keeps_etc,
         from: first.record.id,
+        from_stateroot: Some(&first.record.stateroot).filter(|other| **other != stateroot).cloned(),
         to: if keeps_etc { observed.counters.next_id(&stateroot) } else { key.id },
         files_of: keeps_etc.then_some(key.id),
         version: target.record.image.version.clone(),

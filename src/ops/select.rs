@@ -53,7 +53,8 @@ pub(super) fn deployment<'o>(
     })
 }
 
-/// The deployment that `upgrade` starts from: the first of the stateroot in boot order, staged or not.
+/// The deployment that `upgrade` starts from: the first of the stateroot in boot order, staged or not. A staged one whose
+/// origin is lost is none to start from: nothing has booted it, and the next one replaces it.
 pub(super) fn merge_deployment<'o>(
     observed: &'o Observed,
     stateroot: &StaterootName,
@@ -61,6 +62,7 @@ pub(super) fn merge_deployment<'o>(
     observed
         .deployments
         .iter()
+        .filter(|d| d.record.finalized || d.origin.is_some())
         .find(|d| d.record.stateroot == *stateroot && !observed.is_abandoned(d))
         .ok_or_else(|| Error::not_found(format!("stateroot {stateroot} has no deployment to start from")))
 }

@@ -6,6 +6,7 @@ mod boot_directory;
 mod boot_loaders;
 mod boot_menu;
 mod cli_text;
+mod day_two;
 mod grub_counts;
 mod hostile_images;
 mod hostile_layers;

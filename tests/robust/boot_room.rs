@@ -14,11 +14,11 @@ use crate::world::{Ran, World};
 const KERNEL_BYTES: usize = 300 << 10;
 
 /// A sysroot whose `/boot` is a small file system of its own.
-struct Machine {
-    world: World,
+pub struct Machine {
+    pub world: World,
     layout: Layout,
     _temp: TempDir,
-    boot: PathBuf,
+    pub boot: PathBuf,
 }
 
 impl Drop for Machine {
@@ -49,11 +49,11 @@ impl Machine {
         Ok(Self { world, layout, _temp: temp, boot })
     }
 
-    fn tmpfs(kib: u32) -> Result<Self, String> {
+    pub fn tmpfs(kib: u32) -> Result<Self, String> {
         Self::new(|_| ["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"].map(String::from).into())
     }
 
-    fn image(&mut self, n: u64) -> String {
+    pub fn image(&mut self, n: u64) -> String {
         let kernel: Vec<u8> =
             (0..KERNEL_BYTES as u64 / 8).flat_map(|i| crate::kill::draw(n, i).to_le_bytes()).collect();
         let path = format!("usr/lib/modules/{}/vmlinuz", crate::support::image::KERNEL);
@@ -69,7 +69,7 @@ impl Machine {
     }
 
     /// Names and sizes of everything on `$BOOT`, and the deployments.
-    fn state(&self) -> Vec<String> {
+    pub fn state(&self) -> Vec<String> {
         let listed = Command::new("find")
             .args([&self.boot, &self.world.deployments()])
             .args(["-maxdepth", "4", "-printf", "%p %s\n"])
@@ -81,7 +81,7 @@ impl Machine {
         lines
     }
 
-    fn menu(&self, what: &str) -> Vec<u64> {
+    pub fn menu(&self, what: &str) -> Vec<u64> {
         crate::boot::menu(&self.world, what)
     }
 }

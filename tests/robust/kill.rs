@@ -51,14 +51,19 @@ fn kill_once(scenario: &Scenario, nth: u32, moment: Duration) -> bool {
 
 #[test]
 fn a_command_that_is_killed_at_any_moment_breaks_nothing_and_is_finished_by_the_next() {
-    let scenarios: Vec<(Scenario, Duration)> =
-        [Scenario::pull(Size::Medium), Scenario::deploy(Size::Medium), Scenario::prune(Size::Medium)]
-            .into_iter()
-            .map(|scenario| {
-                let duration = duration(&scenario);
-                (scenario, duration)
-            })
-            .collect();
+    let scenarios: Vec<(Scenario, Duration)> = [
+        Scenario::pull(Size::Medium),
+        Scenario::deploy(Size::Medium),
+        Scenario::prune(Size::Medium),
+        Scenario::stage(Size::Medium),
+        Scenario::finalize(Size::Medium),
+    ]
+    .into_iter()
+    .map(|scenario| {
+        let duration = duration(&scenario);
+        (scenario, duration)
+    })
+    .collect();
     for (scenario, duration) in &scenarios {
         say(&format!("kill: {} takes {duration:?}; seed {SEED:#x}", scenario.name));
     }

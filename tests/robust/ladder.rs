@@ -16,16 +16,19 @@ use crate::world::Ran;
 const STEPS: usize = 10;
 const AT_ONCE: usize = 2;
 
-/// Calls and the faults that file systems make of them; `KILL` ends the process at the call.
+/// What ends the process at the call: the worst there is, and somebody who presses Ctrl-C.
+const SIGNALS: [&str; 2] = ["KILL", "INT"];
+
+/// Calls and the faults that file systems make of them, or [`SIGNALS`].
 const FAULTS: [(&str, &[&str]); 18] = [
     ("write", &["ENOSPC", "EIO"]),
     ("fsync", &["EIO", "KILL"]),
     ("fdatasync", &["EIO"]),
     ("syncfs", &["EIO", "ENOSPC", "KILL"]),
     ("rename", &["EIO"]),
-    ("renameat", &["EIO", "ENOSPC", "KILL"]),
+    ("renameat", &["EIO", "ENOSPC", "KILL", "INT"]),
     ("renameat2", &["EIO", "EROFS", "KILL"]),
-    ("linkat", &["EMLINK", "EDQUOT", "KILL"]),
+    ("linkat", &["EMLINK", "EDQUOT", "INT"]),
     ("mkdirat", &["EMLINK", "ENOSPC", "EROFS"]),
     ("openat", &["EMFILE", "EROFS"]),
     ("unlinkat", &["EIO", "EROFS", "KILL"]),
@@ -74,7 +77,7 @@ fn run(scenario: &Scenario, case: &Case) {
     let Case { call, fault, nth, .. } = case;
     let world = scenario.world();
     let what = format!("{fault} at {call} {nth}");
-    let effect = if *fault == "KILL" { "signal=KILL".into() } else { format!("error={fault}") };
+    let effect = if SIGNALS.contains(fault) { format!("signal={fault}") } else { format!("error={fault}") };
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:{effect}:when={nth}");
     let args = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "signal=none", "-e", &trace, "-e", &inject];
@@ -103,8 +106,13 @@ fn a_command_in_which_any_system_call_fails_breaks_nothing_and_says_so() {
         return skip("N-th system call fails", &reason);
     }
     let start = Instant::now();
-    let scenarios =
-        [Scenario::pull(Size::Small), Scenario::deploy(Size::Small), Scenario::prune(Size::Small)];
+    let scenarios = [
+        Scenario::pull(Size::Small),
+        Scenario::deploy(Size::Small),
+        Scenario::prune(Size::Small),
+        Scenario::stage(Size::Small),
+        Scenario::finalize(Size::Small),
+    ];
     let mut cases = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
         for (call, faults) in FAULTS {

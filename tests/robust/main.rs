@@ -21,6 +21,7 @@ mod listing;
 mod samples;
 mod scenario;
 mod small_disk;
+mod staged_room;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod world;

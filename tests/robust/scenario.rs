@@ -42,7 +42,7 @@ struct Goal {
 
 impl Goal {
     fn of(world: &World) -> Self {
-        Self { stored: world.stored(), first: world.listing(world.ids()[0]) }
+        Self { stored: world.stored(), first: world.listing(world.next()) }
     }
 }
 
@@ -81,6 +81,32 @@ impl Scenario {
 
     pub fn boot_once(size: Size) -> Self {
         Self::new("boot-once", deployed(size, 2), &["boot-once", "1"], &[1, 2])
+    }
+
+    /// On the running system a third version is staged.
+    pub fn stage(size: Size) -> Self {
+        Self::new("stage", running(size), &["switch", &size.image(3)], &[1, 2])
+    }
+
+    /// Another version was staged, and a third one takes its place.
+    pub fn stage_again(size: Size) -> Self {
+        let base = running(size);
+        base.succeed(&["switch", &size.image(4)]);
+        Self::new("stage again", base, &["switch", &size.image(3)], &[1, 2])
+    }
+
+    /// The shutdown finalizes a third version: `/etc` is merged, and it comes into the menu.
+    pub fn finalize(size: Size) -> Self {
+        Self::new("finalize", staged(size), &["finalize-staged"], &[1, 2])
+    }
+
+    pub fn unstage(size: Size) -> Self {
+        Self::new("unstage", staged(size), &["unstage"], &[1, 2])
+    }
+
+    /// A rollback of the running system drops what is staged.
+    pub fn rollback_and_drop(size: Size) -> Self {
+        Self::new("rollback and drop", staged(size), &["rollback", "1", "--drop-staged"], &[1, 2])
     }
 
     fn new(name: &'static str, base: World, args: &[&str], kept: &[u64]) -> Self {
@@ -134,8 +160,16 @@ impl Scenario {
         }
         self.assert_intact(world, &format!("{what}, again"));
         let menu = crate::boot::settled_menu(world, &format!("{}, {what}, again", self.name));
-        assert_eq!(menu, world.ids(), "{}, {what}: the menu", self.name);
+        assert_eq!(menu, world.finalized(), "{}, {what}: the menu", self.name);
+        if world.runs() {
+            // What was meant boots next, and what a power cut would have lost is taken by prune.
+            let next = world.next();
+            world.succeed(&["finalize-staged"]);
+            let menu = crate::boot::settled_menu(world, &format!("{}, {what}, shut down", self.name));
+            assert_eq!(menu[0], next, "{}, {what}: what boots", self.name);
+        }
         world.succeed(&["prune", "--retain", "9"]);
+        assert_eq!(world.ids(), world.finalized(), "{}, {what}: abandoned ones", self.name);
         assert_eq!(world.leftovers(), Vec::<PathBuf>::new(), "{}, {what}: left behind", self.name);
         self.assert_intact(world, &format!("{what}, swept"));
     }
@@ -151,6 +185,24 @@ impl Scenario {
             assert!(!ran.stderr.contains("panicked"), "{}, {what}: {ran}", self.name);
         }
     }
+}
+
+/// The second of two versions runs, and its `/etc` was changed.
+fn running(size: Size) -> World {
+    let world = deployed(size, 2);
+    world.boot(2);
+    let etc = world.deployment(2).join("etc");
+    std::fs::write(etc.join("hostname"), "changed\n").unwrap();
+    std::fs::write(etc.join("added"), "added\n").unwrap();
+    std::fs::remove_file(etc.join("part-0.conf")).unwrap();
+    world
+}
+
+/// And a third one is staged.
+fn staged(size: Size) -> World {
+    let world = running(size);
+    world.succeed(&["switch", &size.image(3)]);
+    world
 }
 
 /// A sysroot with the first versions deployed, the highest first in boot order.

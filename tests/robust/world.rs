@@ -54,17 +54,40 @@ impl World {
         Self { root, config, _temp: Some(temp) }
     }
 
-    /// Another sysroot that is in the same state: hardlinks stay hardlinks.
+    /// Another sysroot that is in the same state, with its host: hardlinks stay hardlinks.
     pub fn copy(&self) -> Self {
         let copy = Self::empty(scratch());
-        let done = Command::new("cp").arg("-a").arg(self.root.join(".")).arg(&copy.root).status().unwrap();
-        assert!(done.success(), "copying a sysroot");
+        for (from, to) in [(&self.root, &copy.root), (&self.config, &copy.config)] {
+            let done = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
+            assert!(done.success(), "copying a sysroot");
+        }
+        if self.runs() {
+            fs::remove_file(copy.config.join("sysroot")).unwrap();
+            copy.link();
+        }
         copy
+    }
+
+    /// Whether something runs from it.
+    pub fn runs(&self) -> bool {
+        self.config.join("run/reroot/booted.json").exists()
+    }
+
+    /// The host finds the sysroot.
+    fn link(&self) {
+        std::os::unix::fs::symlink(&self.root, self.config.join("sysroot")).unwrap();
+    }
+
+    /// Ends the running system without a shutdown, and boots deployment `id`.
+    pub fn cut_power(&self, id: u64) {
+        fs::remove_dir_all(self.config.join("run")).unwrap();
+        fs::remove_file(self.config.join("sysroot")).unwrap();
+        self.boot(id);
     }
 
     /// Makes it look as if the running system was booted from deployment `id`.
     pub fn boot(&self, id: u64) {
-        std::os::unix::fs::symlink(&self.root, self.config.join("sysroot")).unwrap();
+        self.link();
         let run = self.config.join("run/reroot");
         fs::create_dir_all(&run).unwrap();
         let booted = format!(r#"{{"version": 1, "stateroot": "default", "id": {id}}}"#);
@@ -135,6 +158,24 @@ impl World {
     pub fn ids(&self) -> Vec<u64> {
         let status = self.status();
         status["deployments"].as_array().unwrap().iter().map(|d| d["id"].as_u64().unwrap()).collect()
+    }
+
+    /// Ids of the deployments that the boot loader should know, in boot order.
+    pub fn finalized(&self) -> Vec<u64> {
+        let is_finalized = |id: &u64| {
+            let record = fs::read(self.deployments().join(format!("{id}.json"))).unwrap();
+            serde_json::from_slice::<Value>(&record).unwrap()["finalized"] != false
+        };
+        self.ids().into_iter().filter(is_finalized).collect()
+    }
+
+    /// What will boot: the staged deployment, else the first in boot order.
+    pub fn next(&self) -> u64 {
+        let status = self.status();
+        let deployments = status["deployments"].as_array().unwrap();
+        let with =
+            |slot: &str| deployments.iter().find(|d| d["slots"].as_array().unwrap().contains(&slot.into()));
+        with("staged").or_else(|| with("default")).expect("a deployment")["id"].as_u64().unwrap()
     }
 
     /// Names of everything that the store holds by name, without work in progress.

@@ -69,7 +69,7 @@ fn text(report: &RolledBack) -> String {
         return format!("No change: {to}{version} is first in boot order already\n");
     }
     let verb = if report.dry_run { "Would roll back" } else { "Rolled back" };
-    let mut text = format!("{verb} from deployment {} to {to}{version}\n", report.from);
+    let mut text = format!("{verb} from {} to {to}{version}\n", report.from_key());
     if let Some(older) = report.files_of {
         text += &format!(
             "It has the files of deployment {older} and the changes of /etc of the running system\n"

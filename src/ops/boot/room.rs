@@ -82,7 +82,9 @@ impl Room {
 fn with(observed: &Observed, new: &Deployment) -> Observed {
     let mut future = observed.clone();
     future.deployments.retain(|d| !d.is(&new.key()));
-    future.deployments.insert(0, new.clone());
+    // Not always the first: whatever was decided after it was staged is before it.
+    let place = future.deployments.partition_point(|d| d.record.order > new.record.order);
+    future.deployments.insert(place, new.clone());
     if !future.stateroots.contains(&new.record.stateroot) {
         future.stateroots.push(new.record.stateroot.clone());
     }

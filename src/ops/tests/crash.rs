@@ -10,8 +10,8 @@ use crate::names::ImagePath;
 
 const WORLD: &str = "REROOT_TEST_WORLD";
 const VERB: &str = "REROOT_TEST_VERB";
-/// Of the four verbs below, without those of `pull` and of a `var` that is a mount point.
-const POINTS: [(&str, &[&str]); 4] = [
+/// Of the verbs below, without those of `pull`, of boot entries, and of a `var` that is a mount point.
+const POINTS: [(&str, &[&str]); 8] = [
     (
         "deploy",
         &[
@@ -40,7 +40,20 @@ const POINTS: [(&str, &[&str]); 4] = [
         ],
     ),
     ("rollback", &["rollback.counted", "rollback.recorded"]),
+    (
+        "stage",
+        &["deploy.checked-out", "deploy.renamed", "deploy.counters", "deploy.recorded", "stage.staged"],
+    ),
+    ("finalize", &["finalize.merged", "finalize.synced", "finalize.exchanged", "finalize.recorded"]),
+    ("unstage", &["unstage.unstaged", "undeploy.unrecorded", "undeploy.renamed", "undeploy.deleted"]),
+    ("rollback-staged", &["rollback.counted", "rollback.recorded"]),
 ];
+
+/// The verbs of a running system: deployment 3 runs, and but for `stage` deployment 5 is staged; a rollback to 1 is
+/// taken back by `rollback-staged`.
+fn is_running(verb: &str) -> bool {
+    ["stage", "finalize", "unstage", "rollback-staged"].contains(&verb)
+}
 
 /// The process that is stopped; by itself it does nothing.
 #[test]
@@ -56,6 +69,13 @@ fn run(world: &World, verb: &str) -> Result<()> {
         "undeploy" => undeploy(&sysroot, id(1), None, Run::Real, &context).map(drop),
         "prune" => prune(&sysroot, Run::Real, &context).map(drop),
         "rollback" => rollback(&sysroot, &RollbackOptions::default(), &context).map(drop),
+        "stage" => upgrade(&sysroot, &UpgradeOptions::default(), &context).map(drop),
+        "finalize" => finalize_staged(&sysroot, &context).map(drop),
+        "unstage" => unstage(&sysroot, Run::Real, &context).map(drop),
+        "rollback-staged" => {
+            let options = RollbackOptions { id: Some(id(5)), ..RollbackOptions::default() };
+            rollback(&sysroot, &options, &context).map(drop)
+        }
         other => panic!("{other}"),
     }
 }
@@ -86,6 +106,18 @@ fn stop_at(verb: &str, point: &str, action: &str) {
         }
     }
     world.os("new", 5);
+    if is_running(verb) {
+        rollback(&world.sysroot(), &RollbackOptions::default(), &world.context()).unwrap();
+        world.boot(3);
+        world.os("stable", 6);
+        if verb != "stage" {
+            upgrade(&world.sysroot(), &UpgradeOptions::default(), &world.context()).unwrap();
+        }
+        if verb == "rollback-staged" {
+            let options = RollbackOptions { id: Some(id(1)), ..RollbackOptions::default() };
+            rollback(&world.sysroot(), &options, &world.context()).unwrap();
+        }
+    }
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "ops::tests::crash::child", "--nocapture"])
         .env(WORLD, world.path())
@@ -103,9 +135,15 @@ fn stop_at(verb: &str, point: &str, action: &str) {
     }
 
     assert_complete(&world);
-    let first = world.sysroot().observe().unwrap().deployments.first().map(|d| d.record.id.get());
-    let before = world.sysroot().observe().unwrap().deployments.len();
+    let observed = world.sysroot().observe().unwrap();
+    let first = observed.deployments.first().map(|d| d.record.id.get());
+    let boots = observed.finalized().next().map(|d| d.record.id.get());
+    let before = observed.deployments.len();
     match verb {
+        // What a shutdown has not finalized does not boot, whatever happened to it.
+        "finalize" => assert_eq!(boots, Some(if point == "finalize.recorded" { 5 } else { 3 }), "{what}"),
+        "rollback-staged" => assert_eq!(boots, Some(1), "{what}"),
+        _ if is_running(verb) => assert_eq!(boots, Some(3), "{what}"),
         // The old order until the record is there.
         "deploy" => assert_eq!(before, usize::from(point == "deploy.recorded"), "{what}"),
         "rollback" => assert_eq!(first, Some(if point == "rollback.recorded" { 3 } else { 4 }), "{what}"),
@@ -115,6 +153,15 @@ fn stop_at(verb: &str, point: &str, action: &str) {
     assert_complete(&world);
     let status = status(&world.sysroot()).unwrap();
     assert_eq!(status.problems, [], "{what}");
+    if is_running(verb) {
+        let observed = world.sysroot().observe().unwrap();
+        let next = match verb {
+            "unstage" => 3,
+            _ => observed.counters.next_id(&observed.current_stateroot()).get() - 1,
+        };
+        world.reboot();
+        assert_eq!(world.booted(), next, "{what}");
+    }
     if verb == "deploy" {
         assert!(world.root().join("reroot/deploy/default/var/cache/seed").exists(), "{what}");
     }

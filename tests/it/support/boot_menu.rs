@@ -20,6 +20,8 @@ pub struct Bootable {
     pub stateroot: String,
     /// Of the deployment that it boots.
     pub id: u64,
+    /// The kernel's command line.
+    pub options: String,
     /// Whether it restarts when something fails, and is counted when it is the default.
     pub is_on_trial: bool,
 }
@@ -118,14 +120,17 @@ pub fn check_settled(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
     menu
 }
 
-/// Order, stateroot and number of all deployments.
+/// Order, stateroot and number of all deployments that are finalized.
 fn records(root: &Path) -> Vec<(u64, String, u64)> {
     let mut records = Vec::new();
     for stateroot in names(&root.join("reroot/deploy")) {
         let deploy = root.join("reroot/deploy").join(&stateroot).join("deploy");
         for name in names(&deploy).iter().filter(|name| !name.starts_with('.')) {
             let Some(id) = name.strip_suffix(".json").and_then(|id| id.parse().ok()) else { continue };
-            records.push((record(&deploy, id)["order"].as_u64().unwrap(), stateroot.clone(), id));
+            let record = record(&deploy, id);
+            if record["finalized"] != false {
+                records.push((record["order"].as_u64().unwrap(), stateroot.clone(), id));
+            }
         }
     }
     records
@@ -198,9 +203,11 @@ impl Entry {
         assert_eq!(self.one("version"), Some(self.order.to_string().as_str()), "{shown}");
         assert_eq!(self.one("sort-key"), Some("reroot"), "{shown}");
         let title = self.one("title").unwrap();
-        assert!(title.ends_with(&format!(" (reroot:{id})")), "{shown}: {title}");
+        let labels = [format!(" (reroot:{id})"), format!(" (reroot:{stateroot}:{id})")];
+        assert!(labels.iter().any(|label| title.ends_with(label)), "{shown}: {title}");
 
         let record = record(&deploy, id);
+        assert_ne!(record["finalized"], false, "{shown}: deployment {id} is not finalized");
         let modules = deployment.join("usr/lib/modules").join(record["kernel"].as_str().unwrap());
         let (linux, initrd) = (self.one("linux").unwrap(), self.one("initrd").unwrap());
         let mut digest = blake3::Hasher::new();
@@ -217,7 +224,7 @@ impl Entry {
         let is_on_trial = options.ends_with(TRIAL);
         assert!(is_on_trial || self.left.is_none(), "{shown}: counted, but it does not restart: {options}");
         let file_name = self.file_name.clone();
-        Bootable { file_name, order: self.order, stateroot: stateroot.into(), id, is_on_trial }
+        Bootable { file_name, order: self.order, stateroot: stateroot.into(), id, options, is_on_trial }
     }
 }
 
