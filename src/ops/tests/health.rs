@@ -96,9 +96,9 @@ fn a_fall_back_of_grub_is_permanent_as_well() {
     assert_eq!(complete(&world).fell_back, []);
     count("0");
     arrive(&world, 1, "b");
-    assert_eq!(default(), "'reroot-0000000002'");
+    assert_eq!(default(), "reroot-0000000002");
     assert_eq!(complete(&world).fell_back[0].key, key(2));
-    assert_eq!((default(), health(&world)), ("'reroot-0000000003'".into(), "1:good 2:bad".into()));
+    assert_eq!((default(), health(&world)), ("reroot-0000000003".into(), "1:good 2:bad".into()));
 }
 
 #[test]
