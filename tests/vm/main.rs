@@ -7,11 +7,24 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
 mod checks;
+#[path = "../powercut/cut.rs"]
+#[allow(dead_code)]
+mod cut;
+#[path = "../powercut/device.rs"]
+#[allow(dead_code)]
+mod device;
 mod direct;
 mod grub;
 mod harness;
 mod installed;
+#[path = "../powercut/log.rs"]
+#[allow(dead_code)]
+mod log;
 mod missing;
+mod power_cut;
+#[path = "../powercut/replay.rs"]
+#[allow(dead_code)]
+mod replay;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod transient;

@@ -93,7 +93,9 @@ fn a_downgrade_is_no_update_unless_it_is_allowed() {
 #[test]
 fn an_image_that_failed_here_is_known() {
     let world = machine(2);
-    ["a", "b", "c", "d"].map(|boot| start(&world, boot));
+    for boot in ["a", "b", "c", "d"] {
+        start(&world, boot);
+    }
     complete(&world);
     let report = check(&world);
     assert_eq!((report.id, report.available, report.refused), (id(1), false, Some(Refused::Failed)));
