@@ -124,6 +124,7 @@ impl Request {
 
     /// Finds mistakes of people before anything is fetched.
     fn check(&self, sysroot: &Sysroot, resolved: &Resolved, observed: &Observed) -> Result<()> {
+        select::check_running(observed)?;
         platform::check(sysroot, resolved)?;
         self.local(observed)?;
         if self.finalization == Finalization::Locked && !staging::stages(observed) {

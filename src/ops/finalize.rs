@@ -77,6 +77,7 @@ fn finalize(
     context: &Context<'_>,
 ) -> Result<()> {
     let sysroot = locked.sysroot();
+    select::check_running(observed)?;
     let mut deployment = select::deployment(observed, key.id, Some(&key.stateroot))?.clone();
     deployment.record.finalized = true;
     boot::check(sysroot)?;

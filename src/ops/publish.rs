@@ -10,7 +10,7 @@ use super::boot::room::Room;
 use super::boot::{self, Bootloader, Place};
 use super::checkout::DeploymentTree;
 use super::merge::EtcSource;
-use super::{Context, Error, Result, ResultExt, initramfs, note, staging, var};
+use super::{Context, Error, Result, ResultExt, initramfs, note, select, staging, var};
 use crate::digest::TreeId;
 use crate::fsx;
 use crate::layer;
@@ -61,6 +61,7 @@ pub(super) struct Prepared {
 impl Publication {
     /// Reads and checks everything. Changes nothing.
     pub fn prepare(&self, sysroot: &Sysroot, observed: &Observed, context: &Context<'_>) -> Result<Prepared> {
+        select::check_running(observed)?;
         let tree = sysroot.repo().read_tree(&self.tree)?;
         let kernel = layer::check_bootable(&tree)?.kernel_version;
         initramfs::check(sysroot, &tree, self.initramfs, context.reporter)?;

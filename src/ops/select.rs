@@ -2,7 +2,7 @@
 
 use super::{Error, Result};
 use crate::names::StaterootName;
-use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, Observed};
+use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, Observed, ProblemKind};
 
 /// The key of deployment `id` in `stateroot`, or in the current stateroot when none is named. The deployment
 /// need not be readable: something is there under this number.
@@ -50,6 +50,31 @@ pub(super) fn deployment<'o>(
     observed.deployment(&key).ok_or_else(|| {
         let problem = observed.problems.iter().find(|p| p.deployment.as_ref() == Some(&key));
         Error::corrupt(problem.map_or_else(|| format!("{key} is damaged"), |p| p.message.clone()))
+    })
+}
+
+/// Refuses while what runs cannot be read: a new deployment begins with its kernel arguments and its `/etc`, and those of
+/// another one would take their place without a word.
+pub(super) fn check_running(observed: &Observed) -> Result<()> {
+    let booted = observed.booted.as_ref();
+    let is_hit = |p: &&crate::sysroot::Problem| match p.kind {
+        ProblemKind::DamagedRunState => booted.is_none(),
+        ProblemKind::DamagedRecord | ProblemKind::NewerRecord => {
+            booted.is_some() && p.deployment.as_ref() == booted
+        }
+        _ => false,
+    };
+    let Some(problem) = observed.problems.iter().find(is_hit) else { return Ok(()) };
+    let message = match booted {
+        Some(key) => format!(
+            "a new deployment begins with the /etc of {key}, which runs: {}; `reroot rollback N` boots another one",
+            problem.message
+        ),
+        None => format!("nothing is deployed while it is unknown what runs: {}", problem.message),
+    };
+    Err(match problem.kind {
+        ProblemKind::NewerRecord => Error::incompatible(message),
+        _ => Error::corrupt(message),
     })
 }
 

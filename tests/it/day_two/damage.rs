@@ -205,6 +205,44 @@ fn a_record_that_does_not_parse_is_named_and_nothing_is_removed_until_it_is_unde
 }
 
 #[test]
+fn nothing_new_begins_with_the_etc_of_another_one_than_what_runs() {
+    for loader in Loader::ALL {
+        let machine = two(loader);
+        machine.write(2, "etc/hostname", "today\n");
+        let (record, booted) = (machine.deployments().join("2.json"), machine.run_dir().join("booted.json"));
+        let stable = machine.stable();
+        for (file, shown) in [(&record, "deploy/2.json"), (&booted, "/run/reroot/booted.json")] {
+            let before = fs::read(file).unwrap();
+            for staged in [false, true] {
+                if staged {
+                    machine.ok(&["upgrade"]);
+                }
+                fs::write(file, "{").unwrap();
+                machine.refused(&["deploy", &stable], 1, &[shown]);
+                machine.refused(&["kargs", "--append", "quiet"], 1, &[shown]);
+                if !staged {
+                    machine.refused(&["upgrade", "--allow-downgrade"], 1, &[shown]);
+                } else {
+                    let ran = machine.run(&["finalize-staged"]);
+                    assert!(ran.code == Some(1) && ran.stderr.contains(shown), "{}", ran.stderr);
+                }
+                fs::write(file, &before).unwrap();
+                assert_eq!(machine.settled("damaged for a while"), [2, 1]);
+            }
+            machine.ok(&["unstage"]);
+        }
+        // What is known can be booted, and the damaged one removed from there.
+        fs::write(record, "{").unwrap();
+        machine.ok(&["rollback", "1"]);
+        assert_eq!(machine.reboot(), 1);
+        machine.ok(&["undeploy", "2"]);
+        machine.ok(&["upgrade"]);
+        machine.reboot();
+        machine.assert_sound("without the damaged one");
+    }
+}
+
+#[test]
 fn a_staged_record_that_does_not_parse_boots_nothing_new() {
     for loader in Loader::ALL {
         let machine = two(loader);

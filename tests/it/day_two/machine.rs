@@ -277,6 +277,7 @@ impl Machine {
         fs::create_dir_all(self.run_dir()).unwrap();
         let booted = serde_json::json!({"version": 1, "stateroot": stateroot, "id": id});
         fs::write(self.run_dir().join("booted.json"), booted.to_string()).unwrap();
+        assert_eq!(self.booted(), id);
         id
     }
 
@@ -293,7 +294,7 @@ impl Machine {
     }
 
     /// Which deployment runs, as `status` says.
-    pub fn booted(&self) -> u64 {
+    fn booted(&self) -> u64 {
         let status = self.status();
         let deployments = status["deployments"].as_array().unwrap();
         let runs = |d: &&Value| d["slots"].as_array().unwrap().contains(&"booted".into());
