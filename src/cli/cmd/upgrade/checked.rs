@@ -45,20 +45,17 @@ pub fn text(report: &UpdateCheck, now: u64) -> String {
 fn against(report: &UpdateCheck, now: u64) -> String {
     let mut out = String::new();
     if report.downgrade {
-        let how = match report.refused {
-            Some(Refused::Downgrade) => "; only --allow-downgrade takes it",
-            _ => "",
-        };
-        out += &format!("  it is older than what runs{how}\n");
+        out += "  it is older than what runs\n";
     }
     if let Some(failed) = &report.failed {
         let reason = printable(failed.reason.as_bytes());
         let when = format::age(failed.time, now);
-        let how = match report.refused {
-            Some(Refused::Failed) => "; --allow-failed takes it again",
-            _ => "",
-        };
-        out += &format!("  it failed here as deployment {}, {when}: {reason}{how}\n", failed.id);
+        out += &format!("  it failed here as deployment {}, {when}: {reason}\n", failed.id);
+    }
+    match report.refused {
+        Some(Refused::Failed) => out += "  `upgrade --allow-failed` takes it again\n",
+        Some(Refused::Downgrade) => out += "  `upgrade --allow-downgrade` takes it\n",
+        None => {}
     }
     out
 }
