@@ -64,6 +64,9 @@ pub struct Observed {
     pub available_bytes: u64,
     /// The generated menu of GRUB.
     pub grub_menu: Option<Vec<u8>>,
+    /// What `reroot=` says of deployments that are there and cannot be read now: nobody knows what their entries should say,
+    /// so those that they have stay.
+    pub spared: BTreeSet<String>,
 }
 
 impl Observed {
@@ -75,6 +78,7 @@ impl Observed {
             pairs: kernel::pairs(boot)?,
             available_bytes: free.available_bytes,
             grub_menu: grub::read_menu(boot)?,
+            spared: BTreeSet::new(),
         })
     }
 }
@@ -140,7 +144,7 @@ pub fn plan(wanted: &[Wanted], menu: &Menu, observed: &Observed) -> Result<Plan>
     let mut plan = Plan { available_bytes: observed.available_bytes, ..Plan::default() };
     let decisions = decide_entries(wanted, observed)?;
     let machine_id = common_machine_id(wanted, &decisions, observed);
-    let mut kept: BTreeSet<&str> = BTreeSet::new();
+    let mut kept: BTreeSet<&str> = spared(observed).collect();
     for (wanted, decision) in wanted.iter().zip(&decisions) {
         let entry_is_there = match decision {
             Decision::Keep(entry) => {
@@ -201,6 +205,13 @@ fn check(wanted: &[Wanted]) -> Result<()> {
 }
 
 /// What becomes of a wanted deployment's entry. Useless are entries in whose place it is written.
+/// The entries of deployments that cannot be read now.
+fn spared(observed: &Observed) -> impl Iterator<Item = &str> {
+    let is_spared =
+        |entry: &&Entry| systems_of(&entry.bls.options()).any(|path| observed.spared.contains(path));
+    observed.entries.ours().map(|(_, entry)| entry).filter(is_spared).map(|entry| &*entry.file_name)
+}
+
 enum Decision<'a> {
     Keep(&'a Entry),
     /// The trial is over.

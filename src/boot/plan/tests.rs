@@ -41,6 +41,7 @@ fn observed(wanted: &[Wanted]) -> Observed {
         pairs: wanted.iter().map(|w| w.pair).collect(),
         available_bytes: 1 << 30,
         grub_menu: None,
+        spared: BTreeSet::new(),
     };
     observed.pairs.sort();
     observed.pairs.dedup();
@@ -70,6 +71,21 @@ fn assert_steps(on_boot: &str, wants: &str, expected: &str) {
     let plan = plan(&wanted(wants), &Menu::Entries, &observed(&wanted(on_boot))).unwrap();
     assert_eq!(steps(&plan), expected);
     assert_eq!(plan.is_empty(), expected.is_empty());
+}
+
+#[test]
+fn the_entry_of_a_deployment_that_cannot_be_read_stays() {
+    let there = wanted("3:3:3 2:2:2 1:1:1");
+    let mut observed = observed(&there);
+    assert_eq!(
+        steps(&plan(&wanted("4:4:1 1:1:1"), &Menu::Entries, &observed).unwrap()),
+        "entry 4, remove 2, remove 3, sweep 2, sweep 3"
+    );
+    observed.spared.insert("/reroot/deploy/default/deploy/2".into());
+    assert_eq!(
+        steps(&plan(&wanted("4:4:1 1:1:1"), &Menu::Entries, &observed).unwrap()),
+        "entry 4, remove 3, sweep 3"
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(super) mod room;
 mod trials;
 mod wanted;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -36,7 +37,7 @@ use crate::boot::execute::{Outside, execute, sweep};
 use crate::boot::plan::{self, Menu};
 use crate::fsx::{self, Dir};
 use crate::progress::Event;
-use crate::sysroot::{DeploymentKey, LockedSysroot, Sysroot};
+use crate::sysroot::{DeploymentKey, LockedSysroot, ProblemKind, Sysroot, layout};
 use record::BootRecord;
 
 /// What loads the kernel.
@@ -104,6 +105,17 @@ pub fn finish(sysroot: &Sysroot, context: &Context<'_>) -> Result<()> {
     }
 }
 
+/// The deployments whose records do not read back, by their paths: the entries that they have stay as they are.
+/// Without those in `without`.
+pub(super) fn unreadable(observed: &crate::sysroot::Observed, without: &[DeploymentKey]) -> BTreeSet<String> {
+    let damaged = [ProblemKind::DamagedRecord, ProblemKind::NewerRecord];
+    let hit = observed.problems.iter().filter(|problem| damaged.contains(&problem.kind));
+    hit.filter_map(|problem| problem.deployment.as_ref())
+        .filter(|key| !without.contains(key))
+        .map(layout::deployment_path)
+        .collect()
+}
+
 /// Makes the boot loader's menu say what the records say, without the deployments in `without`, which are about to
 /// be removed. Nothing when no boot loader was installed. Durable when it returns.
 pub fn update(
@@ -133,7 +145,8 @@ pub fn update(
         // Before a menu that counts in it.
         boot::grub::env::ensure(&boot, &mut settle)?;
     }
-    let found = boot::plan::Observed::read(&boot)?;
+    let found =
+        boot::plan::Observed { spared: unreadable(&observed, without), ..boot::plan::Observed::read(&boot)? };
     let plan = plan::plan(&wanted, &menu, &found)?;
     for difference in &plan.differences {
         reporter.report(Event::Warning(&format!(

@@ -39,7 +39,9 @@ impl Room {
         let future = with(observed, new);
         let now = candidates(observed, observed, &mut kernels)?;
         let then = candidates(&future, observed, &mut kernels)?;
-        let found = plan::Observed::read(&place.open(sysroot, &loader)?)?;
+        let boot = place.open(sysroot, &loader)?;
+        let found =
+            plan::Observed { spared: super::unreadable(observed, &[]), ..plan::Observed::read(&boot)? };
         decide(&now, &then, &loader.menu(), &found)
     }
 
