@@ -11,7 +11,7 @@ use crate::fsx::lock::Wait;
 use crate::ops::boot::{self, Place};
 use crate::ops::{Context, Error, Policy, Result, ResultExt, Run, prune, reboot, retention, soft_reboot};
 use crate::progress::Event;
-use crate::sysroot::{Deployment, EventKind, FailedBoot, HealthState, Observed, Sysroot};
+use crate::sysroot::{Deployment, EventKind, FailedBoot, FinalizeFailure, HealthState, Observed, Sysroot};
 
 /// Nobody repeats this command when a lock was held for a moment.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,6 +35,9 @@ pub fn boot_complete(sysroot: &Sysroot, context: &Context<'_>) -> Result<BootCom
     let before = last_boot(sysroot).ok().flatten().filter(|last| is_same_boot(last, &report));
     if let Some(before) = &before {
         report.fell_back.clone_from(&before.fell_back);
+    }
+    if before.is_none() {
+        tell_of_shutdown(sysroot, &observed, context);
     }
     let counted = counted(sysroot, context);
     if let Err(error) = fall_back::settle(sysroot, &observed, &counted, &mut report.fell_back, context) {
@@ -83,6 +86,18 @@ pub(super) fn counted(sysroot: &Sysroot, context: &Context<'_>) -> Counted {
         warn(context, &format!("it is not known what the boot loader has counted: {error}"));
         Counted::new()
     })
+}
+
+/// Leaves in the journal of this boot what the shutdown before it did not finish.
+fn tell_of_shutdown(sysroot: &Sysroot, observed: &Observed, context: &Context<'_>) {
+    if let Ok(Some(failure)) = FinalizeFailure::read(sysroot) {
+        let FinalizeFailure { deployment, reason, .. } = failure;
+        return warn(context, &format!("{deployment} was not finalized at the last shutdown: {reason}"));
+    }
+    for lost in observed.deployments.iter().filter(|deployment| observed.is_abandoned(deployment)) {
+        let key = lost.key();
+        warn(context, &format!("{key} was staged and is lost: the machine went down without finalizing it"));
+    }
 }
 
 /// Whether the policy lets deployments go. Not knowing is no reason to look closer: `prune` says why.

@@ -342,3 +342,20 @@ fn an_image_that_failed_here_is_not_installed_again() {
     world.os("stable", 3);
     assert_eq!(upgrade_now(&world).id, id(4));
 }
+
+#[test]
+fn the_next_boot_says_what_the_shutdown_did_not_finish() {
+    let world = running();
+    upgrade_now(&world);
+    world.cut_power();
+    let said = |world: &World| {
+        boot_complete(&world.sysroot(), &world.context()).unwrap();
+        std::mem::take(&mut *world.warnings.0.lock().unwrap()).join("\n")
+    };
+    assert!(said(&world).contains("deployment 2 was staged and is lost"));
+    upgrade_now(&world);
+    fs::remove_dir_all(world.deployments().join("3/usr")).unwrap();
+    finalize_staged(&world.sysroot(), &world.context()).unwrap_err();
+    world.cut_power();
+    assert!(said(&world).contains("deployment 3 was not finalized at the last shutdown: finalizing"));
+}
