@@ -91,8 +91,15 @@ pub struct Mounted {
 
 impl Mounted {
     fn new(device: &Path, point: &Path, kind: &str, options: &CStr) -> Result<Self> {
-        rustix::mount::mount(device, point, kind, MountFlags::NOATIME, options)
-            .with_context(|| format!("mounting the {kind} on {}", device.display()))?;
+        // Two that mount copies of one btrfs at the same moment may both be given the id that is made up.
+        let patience = Instant::now() + Duration::from_secs(5);
+        let mount = || loop {
+            match rustix::mount::mount(device, point, kind, MountFlags::NOATIME, options) {
+                Err(rustix::io::Errno::EXIST) if Instant::now() < patience => sleep(Duration::from_millis(5)),
+                result => return result,
+            }
+        };
+        mount().with_context(|| format!("mounting the {kind} on {}", device.display()))?;
         Ok(Self { point: point.to_owned() })
     }
 

@@ -10,7 +10,13 @@ use crate::support::skip::say;
 use crate::world::Ran;
 
 /// Crash points that no command reaches here, and why.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 19] = [
+    ("fall-back.recorded", HEALTH),
+    ("fall-back.remembered", HEALTH),
+    ("health.blessed", HEALTH),
+    ("health.failure-noted", HEALTH),
+    ("health.forgotten", HEALTH),
+    ("health.good", HEALTH),
     ("history.rotated", "needs a long history; tested in src/sysroot/history.rs"),
     ("install.wiped", INSTALL),
     ("install.filled", INSTALL),
@@ -18,10 +24,15 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("install.loader-written", INSTALL),
     ("install.synced", INSTALL),
     ("install.table-written", INSTALL),
+    ("mark-bad.recorded", HEALTH),
+    ("mark-bad.remembered", HEALTH),
+    ("mark-good.forgotten", HEALTH),
+    ("mark-good.recorded", HEALTH),
     ("var.complete", "needs a /var that is a mount point; tested in src/ops/var.rs"),
     ("var.moved", "needs a /var that is a mount point; tested in src/ops/var.rs"),
 ];
 
+const HEALTH: &str = "the end of a boot; tested in src/ops/tests/health_crash.rs";
 const INSTALL: &str = "needs root and loop devices; tested in tests/system/install_interrupted.rs";
 
 /// The names in `crashpoint!("…")` below src/.
