@@ -82,6 +82,7 @@ install: build
 	install -D -m 0755 $(target)/release/reroot '$(DESTDIR)$(PREFIX)/bin/reroot'
 	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' systemd/system/*
 	install -D -m 0755 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-generators' systemd/system-generators/*
+	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system/emergency.service.d' systemd/emergency.service.d/*
 	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-preset' systemd/system-preset/*
 	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system.conf.d' systemd/system.conf.d/*
 	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d' systemd/tmpfiles.d/*

@@ -72,10 +72,13 @@ mkdir -p "$cache/$variant.tmp"
 export TMPDIR=$cache/$variant.tmp
 buildah() { command buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 say "building"
+project=$PWD
+# The base by a relative path: buildah makes a name of it, in which there are no capital letters.
+cd "$cache"
 buildah build --quiet --isolation chroot --layers=false \
-    --build-context "build=$work/programs" --build-arg BASE="oci:$base:base" \
+    --build-context "build=$work/programs" --build-arg BASE="oci:$(basename "$base"):base" \
     --build-arg KERNEL=linux-image-cloud-amd64 --build-arg INITRAMFS="$variant" --build-arg BOOTLOADER="$bootloader" \
-    --tag os . > "$work/log" 2>&1 || {
+    --tag os "$project" > "$work/log" 2>&1 || {
     tail -n 30 "$work/log" >&2
     exit 1
 }

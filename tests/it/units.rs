@@ -48,6 +48,9 @@ fn systemd_finds_no_mistake_in_the_units() {
     for unit in units() {
         fs::copy(&unit, directory.join(name(&unit))).unwrap();
     }
+    let drop_in = "emergency.service.d/50-reroot.conf";
+    fs::create_dir_all(directory.join("emergency.service.d")).unwrap();
+    fs::copy(project().join("systemd").join(drop_in), directory.join(drop_in)).unwrap();
     for program in ["usr/bin/reroot", "usr/lib/reroot/hold-boot", "usr/lib/reroot/grow-root"] {
         let program = temp.path().join(program);
         fs::create_dir_all(program.parent().unwrap()).unwrap();
@@ -66,6 +69,7 @@ fn systemd_finds_no_mistake_in_the_units() {
     for unit in units() {
         assert_eq!(verify(name(&unit)), (true, String::new()), "{}", unit.display());
     }
+    assert_eq!(verify("emergency.service").1, "", "{drop_in}");
     // All together, as the preset enables them, and with systemd's own that waits for the end of a boot.
     let etc = temp.path().join("etc/systemd/system");
     let enable = |target: &str, unit: &str| {

@@ -10,10 +10,12 @@ mod checks;
 #[path = "../powercut/cut.rs"]
 #[allow(dead_code)]
 mod cut;
+mod day_two;
 #[path = "../powercut/device.rs"]
 #[allow(dead_code)]
 mod device;
 mod direct;
+mod falls_back;
 mod grub;
 mod harness;
 mod installed;
@@ -25,6 +27,8 @@ mod power_cut;
 #[path = "../powercut/replay.rs"]
 #[allow(dead_code)]
 mod replay;
+mod retained;
+mod soft_reboot;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod transient;

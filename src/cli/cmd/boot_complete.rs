@@ -20,6 +20,9 @@ pub(in crate::cli) struct Args {
     /// Restart when a deployment that was never good is not good by now; run no checks
     #[arg(long)]
     deadline: bool,
+    /// With --deadline: why the boot is given up, when it is not for being late
+    #[arg(long, value_name = "TEXT", requires = "deadline")]
+    reason: Option<String>,
 }
 
 pub(in crate::cli) fn run(
@@ -30,7 +33,7 @@ pub(in crate::cli) fn run(
 ) -> Result<Code> {
     let sysroot = sysroot(global, context)?;
     if args.deadline {
-        let report = ops::boot_deadline(&sysroot, context)?;
+        let report = ops::boot_deadline(&sysroot, args.reason.as_deref(), context)?;
         output.show(&report, deadline)?;
         return Ok(if report.reason.is_some() { Code::Failed } else { Code::Done });
     }

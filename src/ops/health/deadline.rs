@@ -20,8 +20,9 @@ pub struct Deadline {
     pub reason: Option<String>,
 }
 
-/// Restarts the machine when the booted deployment is on trial and not good by now, and a restart can help.
-pub fn boot_deadline(sysroot: &Sysroot, context: &Context<'_>) -> Result<Deadline> {
+/// Restarts the machine when the booted deployment is on trial and not good by now, and a restart can help. `why` is what is
+/// known about it; else it took too long.
+pub fn boot_deadline(sysroot: &Sysroot, why: Option<&str>, context: &Context<'_>) -> Result<Deadline> {
     let context = &patient(context);
     let observed = sysroot.observe()?;
     let booted = booted(&observed)?;
@@ -30,10 +31,11 @@ pub fn boot_deadline(sysroot: &Sysroot, context: &Context<'_>) -> Result<Deadlin
     if record.health.state != HealthState::Untried || record.tries.is_none() {
         return Ok(report);
     }
-    let reason = match uptime_minutes(context) {
-        Some(1) => "the boot was not complete after 1 minute".into(),
-        Some(minutes) => format!("the boot was not complete after {minutes} minutes"),
-        None => "the boot was not complete in time".to_string(),
+    let reason = match (why, uptime_minutes(context)) {
+        (Some(why), _) => why.to_owned(),
+        (None, Some(1)) => "the boot was not complete after 1 minute".into(),
+        (None, Some(minutes)) => format!("the boot was not complete after {minutes} minutes"),
+        (None, None) => "the boot was not complete in time".into(),
     };
     let counted = counted(sysroot, context);
     let boot = Boot { sysroot, booted, counted: &counted, is_new: false, context };

@@ -293,17 +293,26 @@ fn an_image_that_is_good_in_another_deployment_is_not_blamed() {
 fn the_deadline_restarts_what_is_on_trial_and_nothing_else() {
     let world = machine(2);
     start(&world, "a");
-    let late = boot_deadline(&world.sysroot(), &world.context()).unwrap();
+    let late = boot_deadline(&world.sysroot(), None, &world.context()).unwrap();
     assert!(late.restarting);
     assert_eq!(late.reason.as_deref(), Some("the boot was not complete after 10 minutes"));
     assert_eq!(asked(&world), "reboot;");
     start(&world, "b");
     complete(&world);
-    let late = boot_deadline(&world.sysroot(), &world.context()).unwrap();
+    let late = boot_deadline(&world.sysroot(), None, &world.context()).unwrap();
     assert_eq!((late.restarting, late.reason, asked(&world)), (false, None, String::new()));
     edit(&world, 2, |record| {
         record["health"] = serde_json::json!({"state": "untried"});
         record.as_object_mut().unwrap().remove("tries");
     });
-    assert!(!boot_deadline(&world.sysroot(), &world.context()).unwrap().restarting);
+    assert!(!boot_deadline(&world.sysroot(), None, &world.context()).unwrap().restarting);
+}
+
+#[test]
+fn emergency_mode_is_a_failure_with_a_reason_of_its_own() {
+    let world = machine(2);
+    start(&world, "a");
+    let why = "the boot ended in emergency mode";
+    let failed = boot_deadline(&world.sysroot(), Some(why), &world.context()).unwrap();
+    assert_eq!((failed.restarting, failed.reason.as_deref()), (true, Some(why)));
 }

@@ -35,8 +35,15 @@ impl Checks {
 
     /// Reboots, when all was good so far: what is wrong may be why the machine would not come back.
     pub fn reboot(&mut self) {
+        self.reboot_by(Vm::reboot);
+    }
+
+    /// As [`Checks::reboot`], in another way.
+    pub fn reboot_by(&mut self, reboot: impl FnOnce(&mut Vm)) {
         assert!(self.failed.is_empty(), "{}: {:#?}", self.vm.spec.name, self.failed);
-        self.vm.reboot();
+        let started = Instant::now();
+        reboot(&mut self.vm);
+        say(&format!("{}: up again after {} s", self.vm.spec.name, started.elapsed().as_secs()));
     }
 
     /// Gives the machine back when all checks were good.

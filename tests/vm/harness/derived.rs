@@ -16,8 +16,13 @@ impl Image {
     /// This image with `layer` on top, below `directory`. What both share is linked, or left out: then the layout is a
     /// few kilobytes, enough for a machine that has this image.
     pub fn with_layer(&self, layer: Layer, directory: &Path, shared: Shared) -> Self {
+        self.version("derived", layer, directory, shared)
+    }
+
+    /// As [`Image::with_layer`], with a version that is the name of the directory as well.
+    pub fn version(&self, version: &str, layer: Layer, directory: &Path, shared: Shared) -> Self {
         let here = |digest: &Value| self.layout().join(BLOBS).join(hex_of(digest));
-        let there = Self::at(directory.join("derived"));
+        let there = Self::at(directory.join(version));
         fs::create_dir_all(there.layout().join(BLOBS)).unwrap();
         fs::copy(self.layout().join("oci-layout"), there.layout().join("oci-layout")).unwrap();
 
@@ -36,6 +41,7 @@ impl Image {
         there.write(&blob.bytes);
         push(&mut manifest["layers"], descriptor);
         push(&mut config["rootfs"]["diff_ids"], json!(blob.diff_id));
+        config["config"]["Labels"]["org.opencontainers.image.version"] = json!(version);
         push(&mut config["history"], json!({"created_by": "a layer more"}));
         manifest["config"] =
             with_content(&manifest["config"], &there.write(&config.to_string().into_bytes()));
@@ -105,8 +111,13 @@ fn json_of(path: &Path) -> Value {
 }
 
 /// An archive for the front of an initramfs, uncompressed as the kernel wants those there: one file with the
-/// directories above it (cpio(5), "newc").
+/// directories above it.
 pub fn early_archive(path: &str, content: &str) -> Vec<u8> {
+    archive_of(path, 0o644, content)
+}
+
+/// An archive of one file with the directories above it (cpio(5), "newc"). Behind an initramfs it replaces what is there.
+pub fn archive_of(path: &str, mode: u32, content: &str) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut add = |name: &str, mode: u32, content: &str| {
         let header = [
@@ -134,7 +145,7 @@ pub fn early_archive(path: &str, content: &str) -> Vec<u8> {
     for (end, _) in path.match_indices('/') {
         add(&path[..end], 0o040_755, "");
     }
-    add(path, 0o100_644, content);
+    add(path, 0o100_000 | mode, content);
     add("TRAILER!!!", 0, "");
     archive.resize(archive.len().next_multiple_of(512), 0);
     archive

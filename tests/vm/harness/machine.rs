@@ -234,6 +234,54 @@ impl Vm {
         self.wait_for_login();
     }
 
+    /// Runs a command that reboots the machine, and waits for the login.
+    pub fn reboot_with(&mut self, command: &str) {
+        self.since = self.console.position();
+        self.ok(&in_a_moment(command));
+        self.wait_for_login();
+    }
+
+    /// Reboots, and waits for a boot in which the script succeeds, however many others come before it.
+    pub fn reboot_until(&mut self, script: &str) {
+        self.since = self.console.position();
+        self.ok(&in_a_moment("systemctl reboot"));
+        let end = Instant::now() + 2 * BOOT;
+        while Instant::now() < end {
+            if let Some(boot_id) = self.channel.hello(Duration::from_secs(2))
+                && self.boot_id.as_ref() != Some(&boot_id)
+                // One that goes down again may give no answer.
+                && self.channel.run(script, Duration::from_secs(20)).is_ok_and(|ran| ran.code == 0)
+            {
+                self.boot_id = Some(boot_id);
+                return;
+            }
+            self.check_running();
+        }
+        self.fail(&format!("no boot in which {script:?} succeeds within {} s", 2 * BOOT.as_secs()));
+    }
+
+    /// Runs a command that restarts all but the kernel, and waits for a system in which the script succeeds. The boot's id
+    /// is the same.
+    pub fn soft_reboot(&mut self, command: &str, script: &str) {
+        self.since = self.console.position();
+        self.ok(&in_a_moment(command));
+        let end = Instant::now() + BOOT;
+        while Instant::now() < end {
+            if self.channel.hello(Duration::from_secs(2)).is_some()
+                && self.channel.run(script, Duration::from_secs(20)).is_ok_and(|ran| ran.code == 0)
+            {
+                return;
+            }
+            self.check_alive();
+        }
+        self.fail(&format!("{script:?} does not succeed within {} s", BOOT.as_secs()));
+    }
+
+    /// What the console has said since the last reboot was asked for.
+    pub fn console_since_reboot(&self) -> String {
+        self.console.text_since(self.since)
+    }
+
     /// Shuts down as a person would, and waits until the machine is off.
     pub fn power_off(mut self) {
         self.ok(&in_a_moment("systemctl poweroff"));

@@ -7,7 +7,9 @@ pub mod console;
 pub mod derived;
 pub mod image;
 pub mod machine;
+pub mod published;
 
 pub use checks::Checks;
 pub use image::Image;
 pub use machine::Vm;
+pub use published::Published;
