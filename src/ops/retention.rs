@@ -86,6 +86,10 @@ pub fn decide(observed: &Observed, policy: &Policy) -> Result<Plan> {
         let before = counted.take_while(|d| !d.is(&key)).count();
         let mut reasons: Vec<Reason> =
             slots.of_deployment(deployment).into_iter().map(Reason::from).collect();
+        // A soft reboot would go over to it.
+        if observed.prepared.as_ref() == Some(&key) {
+            reasons.push(Reason::Staged);
+        }
         if before < policy.retain.get() && !deployment.record.pinned && deployment.record.finalized {
             reasons.push(Reason::Retained);
         }

@@ -9,7 +9,7 @@ use super::boot::room::Room;
 use super::boot::{self, Kernels, Place};
 use super::initramfs::Check;
 use super::publish::{Finalization, Publication};
-use super::{Context, Error, Result, ResultExt, Run, note, reboot_required, select, staging};
+use super::{Context, Error, Result, ResultExt, Run, note, reboot_required, select, soft_reboot, staging};
 use crate::names::StaterootName;
 use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{
@@ -93,6 +93,7 @@ pub fn rollback(sysroot: &Sysroot, options: &RollbackOptions, context: &Context<
     let observed = locked.observe()?;
     let (report, target) = decide(&observed, options)?;
     boot::check(sysroot)?;
+    soft_reboot::cancel(sysroot, context)?;
     if options.staged == StagedOne::Drop {
         staging::drop_staged(&locked, &observed, context)?;
     }

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::publish::{Finalization, Publication};
-use super::{Context, Error, Result, note, reboot_required};
+use super::{Context, Error, Result, note, reboot_required, soft_reboot};
 use crate::names::StaterootName;
 use crate::progress::Event;
 use crate::sysroot::{
@@ -28,6 +28,8 @@ pub(super) fn stage(
     context: &Context<'_>,
 ) -> Result<()> {
     let key = deployment.key();
+    // The reboot that finalizes it must not become a soft reboot to something else.
+    soft_reboot::cancel(locked.sysroot(), context)?;
     locked.write_staged(&key, *finalization == Finalization::Locked, *etc)?;
     crate::crashpoint!("stage.staged").map_err(Error::io("staging"))?;
     locked.remove_finalize_failure()?;

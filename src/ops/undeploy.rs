@@ -76,6 +76,9 @@ fn decide(
     if observed.staged.as_ref() == Some(&key) {
         return refuse("is staged for the next boot; `reroot unstage` drops it");
     }
+    if observed.prepared.as_ref() == Some(&key) {
+        return refuse("is prepared for a soft reboot; roll back, or stage something else, first");
+    }
     if observed.deployment(&key).is_some_and(|d| d.record.pinned) {
         return refuse("is pinned; unpin it first");
     }

@@ -11,7 +11,7 @@
 //!
 //! 1024 bytes. In values a backslash stands before a backslash and before a newline. GRUB writes into the blocks that the
 //! file has and changes nothing else of the file system: it cannot on btrfs, in LVM and on RAID. So the file is made
-//! once, with all its bytes, and after that written in its place. What the menu does with it is in [`super::menu`].
+//! once, with all its bytes, and after that written in its place. What the menu does with it is in [`super::menu()`].
 
 use std::io;
 

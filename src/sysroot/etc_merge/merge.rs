@@ -20,7 +20,7 @@ pub struct Live<'a> {
 pub struct Trees<'a> {
     /// `None`: there is nothing to bring along, and the merged tree is that of the new defaults.
     pub live: Option<Live<'a>>,
-    /// `usr/etc` of the new deployment; only [`super::drift`] has none.
+    /// `usr/etc` of the new deployment; only [`super::drift()`] has none.
     pub(super) new: Option<&'a Dir>,
 }
 
