@@ -14,7 +14,7 @@ use crate::names::StaterootName;
 use crate::sysroot::etc_merge::EtcStrategy;
 use crate::sysroot::{
     Deployment, DeploymentId, DeploymentKey, DeploymentRecord, EventKind, Health, HealthState, HistoryEvent,
-    LockedSysroot, Observed, Slots, Stateroot, Sysroot,
+    LockedSysroot, Observed, Problem, ProblemKind, Slots, Stateroot, Sysroot,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -157,9 +157,12 @@ fn decide<'o>(observed: &'o Observed, options: &RollbackOptions) -> Result<(Roll
             "{other} is staged, and one deployment can be at a time: drop it first (--drop-staged)"
         )));
     }
+    // The entry of a deployment whose record does not read back may be before it in the menu.
+    let damaged = |p: &Problem| matches!(p.kind, ProblemKind::DamagedRecord | ProblemKind::NewerRecord);
+    let is_first = first.is(&key) && !observed.problems.iter().any(damaged);
     let report = RolledBack {
         dry_run: options.run.is_dry(),
-        unchanged: first.is(&key) && !keeps_etc,
+        unchanged: is_first && !keeps_etc,
         from: first.record.id,
         from_stateroot: Some(&first.record.stateroot).filter(|other| **other != stateroot).cloned(),
         to: if keeps_etc { observed.counters.next_id(&stateroot) } else { key.id },
