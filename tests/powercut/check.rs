@@ -28,9 +28,10 @@ pub trait Workload: Sync {
         Ok(())
     }
 
-    /// Whether a boot loader, which replays no journal, finds what it needs: the device is not mounted. `done` as in
+    /// Whether a boot loader, which replays no journal, finds what it needs on the disk, which is not mounted. It is read as
+    /// a file: the cache of its loop device is not coherent with it while another program looks at that. `done` as in
     /// [`Self::check`].
-    fn check_unmounted(&self, _device: &Path, _done: usize) -> Result<()> {
+    fn check_unmounted(&self, _disk: &Path, _done: usize) -> Result<()> {
         Ok(())
     }
 
@@ -152,6 +153,7 @@ struct Bench {
     // Dropped before the disk.
     device: LoopDevice,
     disk: Disk,
+    image: PathBuf,
     point: PathBuf,
 }
 
@@ -160,7 +162,7 @@ impl Bench {
         let image = recording.scratch.join(&format!("bench-{index}.img"));
         let disk = Disk::create(&image, &recording.base)?;
         let device = LoopDevice::attach(&image)?;
-        Ok(Self { device, disk, point: recording.scratch.directory(&format!("bench-{index}"))? })
+        Ok(Self { device, disk, image, point: recording.scratch.directory(&format!("bench-{index}"))? })
     }
 
     /// Checks one state. The inner error is what is broken.
@@ -194,7 +196,7 @@ impl Bench {
     ) -> Result<()> {
         self.device.forget()?;
         workload
-            .check_unmounted(self.device.path(), recording.steps_done(cut.end))
+            .check_unmounted(&self.image, recording.steps_done(cut.end))
             .context("for the boot loader, after the power cut")?;
         let mounted = recording.filesystem.mount(self.device.path(), &self.point)?;
         workload.reboot(&self.point)?;
