@@ -151,7 +151,8 @@ fn an_upgrade_of_the_running_system_survives_every_power_cut() {
     for filesystem in [Filesystem::Ext4, Filesystem::Btrfs] {
         let Some(_turn) = turn(test, filesystem) else { continue };
         let states = from_environment("REROOT_POWERCUT_STATES", STATES) as usize;
-        let outcome = cut_power(&mut DayTwo::new().unwrap(), filesystem, Neighbour::Quiet, states, 3).unwrap();
+        let outcome =
+            cut_power(&mut DayTwo::new().unwrap(), filesystem, Neighbour::Quiet, states, 3).unwrap();
         require_sound(&format!("staging, finalization, health, {filesystem:?}"), &outcome);
     }
 }
