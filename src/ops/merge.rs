@@ -6,7 +6,7 @@
 use super::{Error, Result};
 use crate::fsx::{self, Dir};
 use crate::names::StaterootName;
-use crate::sysroot::etc_merge::{self, EtcMergeReport, EtcStrategy, Live, Options, Rules, Trees};
+use crate::sysroot::etc_merge::{self, EtcMergeReport, EtcStrategy, Live, Merge, Options, Rules, Trees};
 use crate::sysroot::{Observed, Stateroot, Sysroot, layout};
 
 /// A deployment whose changes of `/etc` go into a new one.
@@ -39,43 +39,47 @@ impl EtcSource {
     /// Says what a merge into the deployment in `root` does. An error when something has to be decided first. Changes
     /// nothing.
     pub fn check(&self, root: &Dir, strategy: EtcStrategy) -> Result<EtcMergeReport> {
-        self.merge(root, strategy, None)
+        self.plan(root, strategy, |merge| {
+            merge.conflicts()?;
+            Ok(merge.report().clone())
+        })
     }
 
     /// Puts the `etc` of the deployment in `root` together in the empty directory `dest`. Not synced.
     pub fn make(&self, root: &Dir, strategy: EtcStrategy, dest: &Dir) -> Result<EtcMergeReport> {
-        self.merge(root, strategy, Some(dest))
-    }
-
-    fn merge(&self, root: &Dir, strategy: EtcStrategy, dest: Option<&Dir>) -> Result<EtcMergeReport> {
-        let defaults = || fsx::open_subdir(&fsx::open_subdir(root, "usr")?, layout::ETC);
-        let new = defaults().map_err(Error::io("opening the new defaults of /etc"))?;
-        let options = Options { strategy, rules: Rules::load(root, Some(&self.etc))? };
-        let live = Live { defaults: &self.defaults, etc: &self.etc };
-        let merge = etc_merge::plan(Trees::new(Some(live), &new), &options)?;
-        Ok(match dest {
-            Some(dest) => merge.apply(dest)?,
-            None => {
-                merge.conflicts()?;
-                merge.report().clone()
-            }
-        })
+        self.plan(root, strategy, |merge| Ok(merge.apply(dest)?))
     }
 
     /// Gives the checkout in `root`, whose `etc` is the defaults, the merged one. Not synced.
     pub fn merge_into(&self, root: &Dir, strategy: EtcStrategy) -> Result<EtcMergeReport> {
-        let report = self.check(root, strategy)?;
-        if !report.has_local_changes() {
-            return Ok(report);
-        }
-        let merged = ".tmp-etc";
-        let dest = fsx::ensure_dir(root, merged, 0o755).map_err(Error::io("making /etc"))?;
-        let report = self.make(root, strategy, &dest)?;
-        let replace = || {
-            fsx::remove_tree(root, layout::ETC)?;
-            fsx::rename(root, merged, root, layout::ETC)
-        };
-        replace().map_err(Error::io("replacing /etc"))?;
-        Ok(report)
+        self.plan(root, strategy, |merge| {
+            merge.conflicts()?;
+            if !merge.report().has_local_changes() {
+                return Ok(merge.report().clone());
+            }
+            let merged = ".tmp-etc";
+            let dest = fsx::ensure_dir(root, merged, 0o755).map_err(Error::io("making /etc"))?;
+            let report = merge.apply(&dest)?;
+            let replace = || {
+                fsx::remove_tree(root, layout::ETC)?;
+                fsx::rename(root, merged, root, layout::ETC)
+            };
+            replace().map_err(Error::io("replacing /etc"))?;
+            Ok(report)
+        })
+    }
+
+    /// Reads the three trees, once, and hands over what was decided.
+    fn plan<T>(
+        &self,
+        root: &Dir,
+        strategy: EtcStrategy,
+        then: impl FnOnce(&Merge<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let defaults = || fsx::open_subdir(&fsx::open_subdir(root, "usr")?, layout::ETC);
+        let new = defaults().map_err(Error::io("opening the new defaults of /etc"))?;
+        let options = Options { strategy, rules: Rules::load(root, Some(&self.etc))? };
+        let live = Live { defaults: &self.defaults, etc: &self.etc };
+        then(&etc_merge::plan(Trees::new(Some(live), &new), &options)?)
     }
 }

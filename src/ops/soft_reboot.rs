@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use super::boot::Kernels;
 use super::history::note;
-use super::{Context, Error, Result};
+use super::{Context, Error, Result, ResultExt, program};
 use crate::boot::cmdline::{KernelArg, KernelArgs};
 use crate::env::Env;
 use crate::fsx::{self, Dir};
@@ -151,16 +151,9 @@ pub fn settle(locked: &LockedSysroot<'_>, context: &Context<'_>) -> Result<bool>
 
 /// Starts it; systemd stops everything from here on.
 pub fn run_soft_reboot() -> Result<()> {
-    let context = "running `systemctl soft-reboot`";
-    let output = Command::new("systemctl").arg("soft-reboot").stdin(Stdio::null()).output();
-    let output = output.map_err(Error::io(context))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            let said = crate::names::printable(String::from_utf8_lossy(&output.stderr).trim().as_bytes());
-            Err(Error::incompatible(format!("{context}: {}: {said}", output.status)))
-        }
-    }
+    let mut command = Command::new("systemctl");
+    command.arg("soft-reboot").stdin(Stdio::null());
+    program::run(command).context(|| "going over by a soft reboot")
 }
 
 /// `/run/reroot` of the running system.
