@@ -37,8 +37,8 @@ pub struct PowerCut {
 
 /// Picks at most `count` cuts of `log` that leave different disks, in the order of the log.
 ///
-/// Flush boundaries come first: all of them, or evenly spread ones if they would be more than two thirds. The rest
-/// are lossy states, half of them spread evenly over the stretches between flushes, half over the operations.
+/// Flush boundaries come first: all of them, or evenly spread ones with both ends if they would be more than two thirds.
+/// The rest are lossy states, half of them spread evenly over the stretches between flushes, half over the operations.
 pub fn cuts(log: &Log, count: usize, seed: u64) -> Vec<PowerCut> {
     let epochs = log.epochs();
     let mut boundaries: Vec<_> = epochs
@@ -47,7 +47,7 @@ pub fn cuts(log: &Log, count: usize, seed: u64) -> Vec<PowerCut> {
         .collect();
     boundaries.push(PowerCut { flushed: log.ops().len(), end: log.ops().len(), kept: Kept::Nothing });
     let wanted = if boundaries.len() <= count * 2 / 3 { boundaries.len() } else { count / 2 };
-    let mut cuts: Vec<_> = (0..wanted).map(|n| boundaries[n * boundaries.len() / wanted]).collect();
+    let mut cuts: Vec<_> = (0..wanted).map(|n| boundaries[spread(n, wanted, boundaries.len())]).collect();
 
     let mut random = Random(seed);
     let mut seen: HashSet<u64> = HashSet::new();
@@ -74,6 +74,11 @@ pub fn cuts(log: &Log, count: usize, seed: u64) -> Vec<PowerCut> {
     }
     cuts.sort_by_key(|cut| (cut.flushed, cut.end, cut.kept));
     cuts
+}
+
+/// The place of the `n`-th of `wanted` evenly spread ones of `all`: the first and the last are among them.
+fn spread(n: usize, wanted: usize, all: usize) -> usize {
+    if wanted < 2 { all - 1 } else { n * (all - 1) / (wanted - 1) }
 }
 
 /// A cut somewhere in an epoch, with some of the writes before it.
@@ -203,6 +208,7 @@ mod tests {
         let cuts = cuts(&log, 20, 1);
         assert_eq!(cuts.len(), 20);
         assert_eq!(cuts.iter().filter(|cut| cut.kept == Kept::Nothing).count(), 10);
-        assert!(cuts[19].flushed > 240, "{:?}", cuts[19]);
+        let whole = PowerCut { flushed: log.ops().len(), end: log.ops().len(), kept: Kept::Nothing };
+        assert_eq!((cuts[0].flushed, cuts[19]), (0, whole));
     }
 }

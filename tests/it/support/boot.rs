@@ -135,7 +135,8 @@ impl Listed {
 }
 
 fn settled(options: &str) -> String {
-    options.strip_suffix(super::boot_menu::TRIAL).unwrap_or(options).into()
+    let added = format!(" {}", super::boot_menu::TRIAL.join(" "));
+    options.strip_suffix(added.as_str()).unwrap_or(options).into()
 }
 
 /// The menu of systemd-boot: every `.conf` file whose kernel is there; bad ones last, then by sort key, machine id and

@@ -26,8 +26,19 @@ pub struct Bootable {
     pub is_on_trial: bool,
 }
 
-/// What a trial adds to a command line.
-pub const TRIAL: &str = " panic=10 rd.shell=0 rd.emergency=reboot";
+/// What a trial adds to a command line, each unless its key is there with any value.
+pub const TRIAL: [&str; 3] = ["panic=10", "rd.shell=0", "rd.emergency=reboot"];
+
+/// A command line with what a trial adds.
+pub fn on_trial(options: &str) -> String {
+    let missing = TRIAL.iter().filter(|argument| !has_key_of(options, argument));
+    missing.fold(options.to_owned(), |options, argument| options + " " + argument)
+}
+
+fn has_key_of(options: &str, argument: &str) -> bool {
+    let key = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+    options.split(' ').any(|word| key(word) == key(argument))
+}
 
 /// Checks all entries of ours below `boot`, which is `$BOOT` of the physical root `root`, and GRUB's menu when there is
 /// one: a part of them in their order, since it is replaced after new entries are written and before old ones go. Gives
@@ -225,11 +236,9 @@ impl Entry {
         let digest = &digest.finalize().to_hex()[..32];
         assert_eq!(linux, format!("/reroot/{digest}/vmlinuz"), "{shown}");
         assert_eq!(initrd, format!("/reroot/{digest}/initrd"), "{shown}");
-        let is_on_trial = options.ends_with(TRIAL);
         // A key that the machine sets by itself is not set again.
-        let has = |key: &str| options.split(' ').any(|word| word.split('=').next() == Some(key));
-        let restarts = ["panic", "rd.shell", "rd.emergency"].into_iter().all(has);
-        assert!(restarts || self.left.is_none(), "{shown}: counted, but it does not restart: {options}");
+        let is_on_trial = TRIAL.iter().all(|argument| has_key_of(&options, argument));
+        assert!(is_on_trial || self.left.is_none(), "{shown}: counted, but it does not restart: {options}");
         let file_name = self.file_name.clone();
         Bootable { file_name, order: self.order, stateroot: stateroot.into(), id, options, is_on_trial }
     }

@@ -1,7 +1,7 @@
 //! GRUB's menu, read line by line: every line must be one that has a place there. Shares no code with what writes it; that
 //! it does what it should is for `grub_counts.rs`.
 
-use super::boot_menu::{Entry, TRIAL, id_in_menu, is_digit};
+use super::boot_menu::{Entry, id_in_menu, is_digit, on_trial};
 
 const LOAD: &str = "reroot_entry reroot_tries reroot_left reroot_once";
 
@@ -47,8 +47,8 @@ pub fn check(menu: &str, entries: &[Entry], what: &str) -> Vec<(String, bool)> {
             assert_eq!(Some(path), entry.one(key), "{what}: {listed:?}");
         }
         let options = entry.options().replace('"', "");
-        let trial = if listed.is_on_trial && !options.ends_with(TRIAL) { TRIAL } else { "" };
-        assert_eq!(listed.arguments, format!("{options}{trial}"), "{what}: {listed:?}");
+        let expected = if listed.is_on_trial { on_trial(&options) } else { options };
+        assert_eq!(listed.arguments, expected, "{what}: {listed:?}");
     }
     for (place, listed) in all.iter().enumerate() {
         let is_counted = listed.is_on_trial && place == 0;
