@@ -76,7 +76,6 @@ impl Fault {
 }
 
 #[test]
-#[ignore = "make test-vm"]
 fn falls_back_from_a_panic_systemd_boot() {
     falls_back("falls_back_from_a_panic_systemd_boot", Variant::Dracut, Fault::Panic);
 }
