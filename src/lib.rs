@@ -1,5 +1,7 @@
 #![doc = "Atomic, numbered deployments of a Linux system from bootable OCI images."]
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod boot;
 #[cfg(feature = "cli")]
 pub mod cli;
