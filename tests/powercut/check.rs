@@ -6,14 +6,15 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use reroot::fsx::LoopDevice;
 
 use crate::cut::{Kept, PowerCut};
-use crate::device::LoopDevice;
+use crate::device::{attach, forget};
 use crate::record::Recording;
 use crate::replay::Disk;
 
 /// What runs while the power goes, and what must hold afterwards.
-pub trait Workload: Sync {
+pub trait Workload: Send + Sync {
     /// The names of the steps, in order. Each is one command that reports success when it is done.
     fn steps(&self) -> Vec<&'static str>;
 
@@ -28,9 +29,8 @@ pub trait Workload: Sync {
         Ok(())
     }
 
-    /// Whether a boot loader, which replays no journal, finds what it needs on the disk, which is not mounted. It is read as
-    /// a file: the cache of its loop device is not coherent with it while another program looks at that. `done` as in
-    /// [`Self::check`].
+    /// Whether a boot loader, which replays no journal, finds what it needs on the disk, an image that is not mounted.
+    /// `done` as in [`Self::check`].
     fn check_unmounted(&self, _disk: &Path, _done: usize) -> Result<()> {
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Bench {
     fn new(recording: &Recording, index: usize) -> Result<Self> {
         let image = recording.scratch.join(&format!("bench-{index}.img"));
         let disk = Disk::create(&image, &recording.base)?;
-        let device = LoopDevice::attach(&image)?;
+        let device = attach(&image, 0, disk.size())?;
         Ok(Self { device, disk, image, point: recording.scratch.directory(&format!("bench-{index}"))? })
     }
 
@@ -176,7 +176,7 @@ impl Bench {
         self.disk.cut(&recording.log, cut)?;
         let verdict = self.judge(recording, workload, cut, step);
         // Whatever the kernel would still write, it writes before the disk is put back.
-        self.device.forget()?;
+        forget(&self.device)?;
         self.disk.restore()?;
         if let (Err(_), Some(directory)) = (&verdict, std::env::var_os("REROOT_POWERCUT_KEEP")) {
             let name = format!("step-{step}-flushed-{}-end-{}.img", cut.flushed, cut.end);
@@ -194,7 +194,7 @@ impl Bench {
         cut: &PowerCut,
         step: usize,
     ) -> Result<()> {
-        self.device.forget()?;
+        forget(&self.device)?;
         workload
             .check_unmounted(&self.image, recording.steps_done(cut.end))
             .context("for the boot loader, after the power cut")?;

@@ -1,11 +1,14 @@
-//! A block device that logs, and what is needed around it: a scratch directory and loop devices.
+//! A block device that logs, and what is needed around it: mounts of our own and a scratch directory.
 //!
 //! ```text
 //! file system on /dev/loopN -> export.img (FUSE) -> qemu-storage-daemon -> disk.img
 //!                                                                      \-> log.img
 //! ```
-//! Every value cleans up when it is dropped, also while panicking. What a killed test run leaves behind, the next
-//! one sweeps away: scratch directories carry the process id of their owner.
+//! Every value cleans up when it is dropped, also while panicking. The kernel ends mounts, loop devices and the daemon of
+//! a killed test run; its scratch directories, which carry its process id, are swept by the next run.
+//!
+//! The loop device over the export must not use direct I/O, and by default does not: the kernel then sends one write at a
+//! time. QEMU 7.2 does not bear several: it reads the next request over the data of a write that it has not finished.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,13 +18,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::mount::UnmountFlags;
+use reroot::fsx::LoopDevice;
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::{Pid, Signal};
+use rustix::thread::UnshareFlags;
 
 use crate::log::Log;
 
 const DAEMON: &str = "qemu-storage-daemon";
-const TOOLS: [&str; 4] = [DAEMON, "losetup", "setpriv", "timeout"];
+const TOOLS: [&str; 3] = [DAEMON, "setpriv", "timeout"];
 const SCRATCH_PREFIX: &str = "reroot-powercut.";
 /// Base, log, final image and the working copies of all threads.
 const SCRATCH_BYTES: u64 = 1 << 30;
@@ -113,7 +119,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes the scratch directories of test runs that are gone, with their mounts and loop devices.
+/// Removes the scratch directories of test runs that are gone.
 fn sweep(parent: &Path) -> Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
@@ -121,79 +127,60 @@ fn sweep(parent: &Path) -> Result<()> {
             .file_name()
             .and_then(|name| name.to_str())
             .and_then(|name| name.strip_prefix(SCRATCH_PREFIX)?.split('.').next()?.parse::<u32>().ok());
-        match owner {
-            Some(pid) if !Path::new(&format!("/proc/{pid}")).exists() => sweep_one(&path)?,
-            _ => {}
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
         }
     }
     Ok(())
 }
 
-fn sweep_one(scratch: &Path) -> Result<()> {
-    // Asked before anything is unmounted: without its FUSE export a loop device no longer knows its file.
-    let listed = tool("losetup", &["--list", "--noheadings", "--output=NAME,BACK-FILE"])?;
-    let devices = listed.lines().filter_map(|line| line.split_once(' '));
-    let ours = devices.filter(|(_, file)| Path::new(file.trim()).starts_with(scratch));
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-    let inside: Vec<_> = points.filter(|point| Path::new(point).starts_with(scratch)).collect();
-    for point in inside.into_iter().rev() {
-        let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
-    }
-    for (device, _) in ours {
-        tool("losetup", &["--detach", device])?;
-    }
-    fs::remove_dir_all(scratch).with_context(|| format!("removing {}", scratch.display()))
+/// Works in a mount namespace of its own, which ends with the work.
+///
+/// Any program that makes a namespace (a container, a sandbox, another test) copies the mounts of the one that it is in.
+/// A file system that is unmounted here then lives on there, and the next mount of the device does not read the disk,
+/// but shows what the kernel remembers of an earlier state.
+pub fn with_own_mounts<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let in_namespace = || {
+        #[expect(unsafe_code, reason = "other flags than this one could do harm")]
+        // SAFETY: file descriptors stay shared.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.context("making a mount namespace")?;
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", slave).context("parting from the mounts of others")?;
+        work()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(in_namespace).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
-/// A loop device over a file.
-pub struct LoopDevice {
-    device: PathBuf,
+/// Shows a part of a file as a block device.
+pub fn attach(file: &Path, start: u64, length: u64) -> Result<LoopDevice> {
+    let open = File::options().read(true).write(true).open(file);
+    open.and_then(|open| LoopDevice::attach(&open, start, length))
+        .with_context(|| format!("attaching a loop device to {}", file.display()))
 }
 
-impl LoopDevice {
-    /// Takes a free loop device, and waits for one if others use them all.
-    pub fn attach(file: &Path) -> Result<Self> {
-        let file = file.to_str().context("image path is not UTF-8")?;
-        let patience = Instant::now() + Duration::from_secs(60);
-        loop {
-            match tool("losetup", &["--find", "--show", file]) {
-                Ok(device) => return Ok(Self { device: device.trim().into() }),
-                Err(error) if Instant::now() > patience => return Err(error),
-                Err(_) => sleep(Duration::from_millis(200)),
-            }
-        }
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.device
-    }
-
-    /// Drops what the kernel remembers of the device, buffers that a processor still holds on to included. The last
-    /// one to close it does that too, but where udev or another program looks at devices, nobody knows who is last.
-    pub fn forget(&self) -> Result<()> {
-        /// `BLKFLSBUF` of linux/fs.h.
-        const FLUSH_BUFFERS: rustix::ioctl::Opcode = 0x1261;
-        let device = File::open(&self.device)?;
-        #[expect(unsafe_code, reason = "rustix has no wrapper for this ioctl")]
-        // SAFETY: the ioctl takes no argument.
-        unsafe { rustix::ioctl::ioctl(&device, rustix::ioctl::NoArg::<FLUSH_BUFFERS>::new()) }?;
-        Ok(())
-    }
-
-    /// Whether the kernel still has the file open.
-    fn attached(&self) -> bool {
-        let name = self.device.file_name().unwrap_or_default();
-        Path::new("/sys/block").join(name).join("loop/backing_file").exists()
-    }
+/// Drops what the kernel remembers of a device, buffers that a processor still holds on to included. Fails where a
+/// file system on it is in use: that remembers more.
+pub fn forget(device: &LoopDevice) -> Result<()> {
+    /// `BLKFLSBUF` of linux/fs.h.
+    const FLUSH_BUFFERS: rustix::ioctl::Opcode = 0x1261;
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
+    let device = while_busy(|| rustix::fs::open(device.path(), flags, Mode::empty()))
+        .with_context(|| format!("taking {}, which nobody may have mounted", device.path().display()))?;
+    #[expect(unsafe_code, reason = "rustix has no wrapper for this ioctl")]
+    // SAFETY: the ioctl takes no argument.
+    unsafe { rustix::ioctl::ioctl(&device, rustix::ioctl::NoArg::<FLUSH_BUFFERS>::new()) }?;
+    Ok(())
 }
 
-impl Drop for LoopDevice {
-    fn drop(&mut self) {
-        let _ = tool("losetup", &["--detach", &self.device.to_string_lossy()]);
-        let patience = Instant::now() + Duration::from_secs(5);
-        while self.attached() && Instant::now() < patience {
-            sleep(Duration::from_millis(1));
+/// Tries again for some seconds while something is in use.
+pub fn while_busy<T>(mut attempt: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        match attempt() {
+            Err(rustix::io::Errno::BUSY) if Instant::now() < patience => sleep(Duration::from_millis(5)),
+            result => return result,
         }
     }
 }
@@ -214,7 +201,7 @@ impl LoggedDevice {
         File::create_new(&export)?;
         File::create_new(&log)?;
         let daemon = Daemon::start(disk, &log, &export, size)?;
-        let device = LoopDevice::attach(&export)?;
+        let device = attach(&export, 0, size)?;
         Ok(Self { device, daemon, log })
     }
 
@@ -230,6 +217,7 @@ impl LoggedDevice {
     /// Ends the daemon and reads the log. Unmount first.
     pub fn finish(self) -> Result<Log> {
         let Self { device, daemon, log } = self;
+        forget(&device)?;
         drop(device);
         daemon.finish()?;
         Log::parse(fs::read(&log).with_context(|| format!("reading {}", log.display()))?)

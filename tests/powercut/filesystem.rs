@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::device::{Scratch, installed, tool};
+use crate::device::{Scratch, installed, tool, while_busy};
 
 /// Which promises a program gets beyond POSIX differs: ext4 commits all names in the order they were made, so that
 /// syncing one directory covers every name before; btrfs does not.
@@ -105,7 +105,7 @@ impl Mounted {
 
     pub fn unmount(self) -> Result<()> {
         let point = self.point.clone();
-        let unmounted = retry_busy(&point);
+        let unmounted = while_busy(|| rustix::mount::unmount(&point, UnmountFlags::empty()));
         if unmounted.is_ok() {
             std::mem::forget(self);
         }
@@ -115,18 +115,51 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if retry_busy(&self.point).is_err() {
+        if while_busy(|| rustix::mount::unmount(&self.point, UnmountFlags::empty())).is_err() {
             let _ = rustix::mount::unmount(&self.point, UnmountFlags::DETACH);
         }
     }
 }
 
-fn retry_busy(point: &Path) -> rustix::io::Result<()> {
-    let patience = Instant::now() + Duration::from_secs(5);
-    loop {
-        match rustix::mount::unmount(point, UnmountFlags::empty()) {
-            Err(rustix::io::Errno::BUSY) if Instant::now() < patience => sleep(Duration::from_millis(5)),
-            result => return result,
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::device::{attach, forget, with_own_mounts};
+
+    #[test]
+    fn what_is_unmounted_lives_on_in_no_other_namespace() {
+        let test = "filesystem::what_is_unmounted_lives_on_in_no_other_namespace";
+        let Some(_turn) = crate::turn(test, Filesystem::Ext4) else { return };
+        let (mounted_sender, mounted) = channel();
+        let (copied_sender, copied) = channel();
+        let ours = move || {
+            let scratch = Scratch::new()?;
+            let image = Filesystem::Ext4.make_image(&scratch, "disk.img")?;
+            let device = attach(&image, 0, fs::metadata(&image)?.len())?;
+            let mounted = Filesystem::Ext4.mount(device.path(), &scratch.directory("point")?)?;
+            mounted_sender.send(())?;
+            copied.recv()?;
+            mounted.unmount()?;
+            forget(&device)
+        };
+        let ours = std::thread::spawn(|| with_own_mounts(ours));
+        let other = mounted.recv().map(|()| {
+            let mut other = Command::new("unshare");
+            let other = other.args(["--mount", "sh", "-c", "echo; exec sleep 60"]).stdout(Stdio::piped());
+            let mut other = other.spawn().unwrap();
+            other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            copied_sender.send(()).unwrap();
+            other
+        });
+        let result = ours.join();
+        if let Ok(mut other) = other {
+            other.kill().unwrap();
+            other.wait().unwrap();
         }
+        result.unwrap().unwrap();
     }
 }

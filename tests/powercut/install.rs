@@ -11,7 +11,7 @@ use gptman::GPT;
 use reroot::boot::bls::BlsEntry;
 
 use crate::cut::{self, Kept, PowerCut};
-use crate::device::{LoggedDevice, LoopDevice, Scratch, installed, run, tool};
+use crate::device::{LoggedDevice, Scratch, attach, installed, run, tool, with_own_mounts};
 use crate::filesystem::Filesystem;
 use crate::images::Images;
 use crate::replay::Disk;
@@ -42,27 +42,19 @@ enum State {
 }
 
 /// Looks at the disk as firmware, loader and kernel would. Fails when it looks bootable and is not.
-fn state_of(image: &Path, device: &LoopDevice, point: &Path, config: &Path) -> Result<State> {
-    device.forget()?;
+fn state_of(image: &Path, point: &Path, config: &Path) -> Result<State> {
     let Ok(table) = GPT::find_from(&mut File::open(image)?) else { return Ok(State::NoTable) };
     let range = |number: u32| -> Result<(u64, u64)> {
         let partition = &table[number];
         Ok((partition.starting_lba * SECTOR, partition.size()? * SECTOR))
     };
     let (start, length) = range(2)?;
-    let (start, length) = (start.to_string(), length.to_string());
-    let file = image.to_str().context("a path that is not UTF-8")?;
-    let root = tool("losetup", &["--find", "--show", "--offset", &start, "--sizelimit", &length, file])?;
-    let root = root.trim();
-    let checked = (|| {
-        tool("e2fsck", &["-f", "-n", root])?;
-        let mounted = Filesystem::Ext4.mount(Path::new(root), point)?;
-        let looked = check_system(image, range(1)?, point, config);
-        mounted.unmount()?;
-        looked
-    })();
-    tool("losetup", &["--detach", root])?;
-    checked.map(State::Boots)
+    let root = attach(image, start, length)?;
+    tool("e2fsck", &["-f", "-n", &root.path().to_string_lossy()])?;
+    let mounted = Filesystem::Ext4.mount(root.path(), point)?;
+    let version = check_system(image, range(1)?, point, config)?;
+    mounted.unmount()?;
+    Ok(State::Boots(version))
 }
 
 /// Checks the entry, its kernel and the store, and gives the version.
@@ -110,7 +102,7 @@ fn an_installation_survives_every_power_cut() {
     if let Some(missing) = ["e2fsck", "dd"].into_iter().find(|name| !installed(name)) {
         return skip::skip(&format!("powercut::{test}"), format!("{missing} is not installed"));
     }
-    cut_power_of_an_installation().unwrap();
+    with_own_mounts(cut_power_of_an_installation).unwrap();
 }
 
 fn cut_power_of_an_installation() -> Result<()> {
@@ -143,11 +135,10 @@ fn cut_power_of_an_installation() -> Result<()> {
     cuts.sort_by_key(|cut| (cut.flushed, cut.end, cut.kept));
     let image = scratch.join("cut.img");
     let mut replayed = Disk::create(&image, &base)?;
-    let device = LoopDevice::attach(&image)?;
     let (mut counts, mut last) = ([0; 3], State::NoTable);
     for cut in &cuts {
         replayed.cut(&log, cut)?;
-        last = state_of(&image, &device, &point, &config).with_context(|| format!("{cut:?}"))?;
+        last = state_of(&image, &point, &config).with_context(|| format!("{cut:?}"))?;
         let index = match last {
             State::NoTable => 1,
             State::Boots(0) => 0,

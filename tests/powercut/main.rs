@@ -85,18 +85,20 @@ fn cut_power(
     states: usize,
     recoveries: usize,
 ) -> Result<Outcome> {
-    let seed = from_environment("REROOT_POWERCUT_SEED", 1);
-    let recording = record(workload, filesystem, neighbour)?;
-    let cuts = cut::cuts(&recording.log, states, seed);
-    let mut outcome = check_states(&recording, workload, &cuts)?;
-    for n in 0..recoveries {
-        // In the middle of each of as many equal parts.
-        let first = &cuts[(2 * n + 1) * cuts.len() / (2 * recoveries)];
-        let recovery = recording.record_recovery(workload, first)?;
-        let again = cut::cuts(&recovery.log, states / 4 / recoveries, seed);
-        outcome.add_recovery(check_states(&recovery, workload, &again)?);
-    }
-    Ok(outcome)
+    device::with_own_mounts(|| {
+        let seed = from_environment("REROOT_POWERCUT_SEED", 1);
+        let recording = record(workload, filesystem, neighbour)?;
+        let cuts = cut::cuts(&recording.log, states, seed);
+        let mut outcome = check_states(&recording, workload, &cuts)?;
+        for n in 0..recoveries {
+            // In the middle of each of as many equal parts.
+            let first = &cuts[(2 * n + 1) * cuts.len() / (2 * recoveries)];
+            let recovery = recording.record_recovery(workload, first)?;
+            let again = cut::cuts(&recovery.log, states / 4 / recoveries, seed);
+            outcome.add_recovery(check_states(&recovery, workload, &again)?);
+        }
+        Ok(outcome)
+    })
 }
 
 /// Fails with the broken states, if there are any.
@@ -151,8 +153,7 @@ fn an_upgrade_of_the_running_system_survives_every_power_cut() {
     for filesystem in [Filesystem::Ext4, Filesystem::Btrfs] {
         let Some(_turn) = turn(test, filesystem) else { continue };
         let states = from_environment("REROOT_POWERCUT_STATES", STATES) as usize;
-        let outcome =
-            cut_power(&mut DayTwo::new().unwrap(), filesystem, Neighbour::Quiet, states, 3).unwrap();
+        let outcome = cut_power(&mut DayTwo::new().unwrap(), filesystem, Neighbour::Busy, states, 3).unwrap();
         require_sound(&format!("staging, finalization, health, {filesystem:?}"), &outcome);
     }
 }

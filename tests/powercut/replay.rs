@@ -39,6 +39,10 @@ impl Disk {
         Ok(disk)
     }
 
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Makes the file what the disk holds after `cut`, which must not lie before an earlier one.
     pub fn cut(&mut self, log: &Log, cut: &PowerCut) -> Result<()> {
         self.advance(log, cut.flushed)?;

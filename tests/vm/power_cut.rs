@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use gptman::GPT;
 
 use crate::cut::{self, PowerCut};
-use crate::device::{LoggedDevice, Scratch, obstacle, tool};
+use crate::device::{LoggedDevice, Scratch, attach, obstacle, tool, with_own_mounts};
 use crate::harness::derived::Shared;
 use crate::harness::image::Variant;
 use crate::harness::machine::{Boot, Spec};
@@ -46,7 +46,7 @@ fn power_cuts() {
     let second = image.with_layer(layer, directory.path(), Shared::Linked);
 
     let logs = Scratch::new().unwrap();
-    let log = upgrade(&spec.disks[0], &second, &logs, directory.path()).unwrap();
+    let log = with_own_mounts(|| upgrade(&spec.disks[0], &second, &logs, directory.path())).unwrap();
     let mut disk = Disk::create(&logs.join("cut.img"), &spec.disks[0]).unwrap();
     let mut found = [0; 2];
     for (number, cut) in sample(&log).iter().enumerate() {
@@ -119,17 +119,10 @@ fn on_root(disk: &Path, point: &Path, work: impl FnOnce() -> Result<()>) -> Resu
     let sizes =
         table.iter().filter(|(_, p)| p.is_used()).map(|(_, p)| (p.size().unwrap_or(0), p.starting_lba));
     let (sectors, start) = sizes.max().context("no partition")?;
-    let [offset, length] = [start * SECTOR, sectors * SECTOR].map(|bytes| bytes.to_string());
-    let device =
-        tool("losetup", &["--find", "--show", "--offset", &offset, "--sizelimit", &length, text(disk)?])?;
-    let device = device.trim();
-    let mounted = tool("mount", &["-o", "rw", device, text(point)?]);
-    let worked = mounted.and_then(|_| {
-        let worked = work();
-        tool("umount", &[text(point)?])?;
-        worked
-    });
-    tool("losetup", &["--detach", device])?;
+    let device = attach(disk, start * SECTOR, sectors * SECTOR)?;
+    tool("mount", &["-o", "rw", text(device.path())?, text(point)?])?;
+    let worked = work();
+    tool("umount", &[text(point)?])?;
     worked
 }
 
