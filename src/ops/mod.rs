@@ -21,6 +21,7 @@ pub mod config;
 mod context;
 mod deploy;
 mod diff;
+pub(crate) mod drop_in;
 mod error;
 mod etc;
 mod fetch;
