@@ -40,7 +40,7 @@ mod own_mounts;
 mod packages;
 mod pin;
 mod platform;
-mod program;
+pub(crate) mod program;
 mod prune;
 mod publish;
 pub mod pull;
