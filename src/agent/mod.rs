@@ -2,4 +2,5 @@
 //!
 //! It decides when which verb of [`crate::ops`] is called, and does nothing that they do not offer to people as well.
 
+pub mod version;
 pub mod window;
