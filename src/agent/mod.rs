@@ -3,5 +3,6 @@
 //! It decides when which verb of [`crate::ops`] is called, and does nothing that they do not offer to people as well.
 
 pub mod config;
+pub mod people;
 pub mod version;
 pub mod window;
