@@ -16,6 +16,9 @@ const SCRIPTS: [&str; 5] = [
     "bootloader/initramfs-tools/scripts/local-bottom/reroot",
 ];
 
+/// Units that no preset enables: an image or a machine does.
+const BY_CHOICE: [&str; 3] = ["reroot-grow-root.service", "reroot-agent.service", "reroot-update.timer"];
+
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -51,7 +54,8 @@ fn systemd_finds_no_mistake_in_the_units() {
     let drop_in = "emergency.service.d/50-reroot.conf";
     fs::create_dir_all(directory.join("emergency.service.d")).unwrap();
     fs::copy(project().join("systemd").join(drop_in), directory.join(drop_in)).unwrap();
-    for program in ["usr/bin/reroot", "usr/lib/reroot/hold-boot", "usr/lib/reroot/grow-root"] {
+    for program in ["usr/bin/reroot", "usr/bin/kill", "usr/lib/reroot/hold-boot", "usr/lib/reroot/grow-root"]
+    {
         let program = temp.path().join(program);
         fs::create_dir_all(program.parent().unwrap()).unwrap();
         fs::write(&program, "#!/bin/sh\n").unwrap();
@@ -108,9 +112,59 @@ fn every_unit_says_what_it_is_and_touches_no_other_machine() {
         assert!(text.contains("\nConditionPathExists=/run/reroot/") || unit.ends_with(".target"), "{unit}");
         assert!(documented.contains(&format!("`{unit}`")), "docs/units.md lacks {unit}");
         let is_enabled = preset.lines().any(|line| line == format!("enable {unit}"));
-        let by_choice = unit == "reroot-grow-root.service";
+        let by_choice = BY_CHOICE.contains(&unit);
         assert_eq!(is_enabled, text.contains("\n[Install]") && !by_choice, "{unit} in the preset");
     }
+    // What no preset mentions is enabled where a distribution says nothing.
+    for unit in ["reroot-agent.service", "reroot-update.timer"] {
+        assert!(preset.lines().any(|line| line == format!("disable {unit}")), "{unit} in the preset");
+    }
+}
+
+/// The values of a key in a unit, in their order.
+fn values(unit: &str, key: &str) -> Vec<String> {
+    let text = fs::read_to_string(project().join("systemd/system").join(unit)).unwrap();
+    let value = |line: &str| line.strip_prefix(key)?.strip_prefix('=').map(String::from);
+    text.lines().filter_map(value).collect()
+}
+
+#[test]
+fn what_updates_by_itself_can_do_all_that_an_upgrade_does() {
+    for unit in ["reroot-agent.service", "reroot-update.service"] {
+        assert!(values(unit, "ExecStart")[0].starts_with("/usr/bin/reroot agent run"), "{unit}");
+        // A boot that did not turn out well is none to update from.
+        assert!(values(unit, "Requires").contains(&"boot-complete.target".into()), "{unit}");
+        assert!(values(unit, "After").contains(&"boot-complete.target".into()), "{unit}");
+        // Each of these makes a mount namespace, from which a soft reboot's mounts are not seen, or takes something away that an
+        // upgrade needs (systemd.exec(5)).
+        let text = fs::read_to_string(project().join("systemd/system").join(unit)).unwrap();
+        for forbidden in [
+            "Protect",
+            "Private",
+            "ReadOnlyPaths",
+            "ReadWritePaths",
+            "InaccessiblePaths",
+            "TemporaryFileSystem",
+            "MountFlags",
+            "DynamicUser",
+            "User=",
+            "CapabilityBoundingSet",
+            "RestrictNamespaces",
+            "RestrictSUIDSGID",
+            "DevicePolicy",
+            "DeviceAllow",
+            "SystemCallFilter",
+            "MemoryDenyWriteExecute",
+            "NoNewPrivileges",
+        ] {
+            assert!(!text.lines().any(|line| line.starts_with(forbidden)), "{unit}: {forbidden}");
+        }
+    }
+    // Else multi-user.target, which comes before boot-complete.target, would wait for it.
+    assert_eq!(values("reroot-agent.service", "DefaultDependencies"), ["no"]);
+    assert_eq!(values("reroot-agent.service", "Conflicts"), ["shutdown.target", "reroot-update.timer"]);
+    assert_eq!(values("reroot-agent.service", "Type"), ["notify"]);
+    assert_eq!(values("reroot-update.timer", "WantedBy"), ["timers.target"]);
 }
 
 #[test]

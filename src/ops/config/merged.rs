@@ -1,14 +1,7 @@
 //! All files of the configuration together.
 
 use super::Fragment;
-use crate::sysroot::line_of;
-
-/// A value and where it was written, `file:line`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed<T> {
-    pub value: T,
-    pub place: String,
-}
+use crate::ops::drop_in::{DropIn, Placed};
 
 /// The last value of each key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,12 +14,9 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Adds a file; what it sets replaces what earlier files set. `text` is what `fragment` was parsed from.
-    pub fn add(&mut self, fragment: Fragment, text: &str, file: &str) {
-        let place = |value: toml::Spanned<u64>| Placed {
-            place: format!("{file}:{}", line_of(text, Some(value.span()))),
-            value: value.into_inner(),
-        };
+    /// Adds a file; what it sets replaces what earlier files set. `fragment` is what `file` says.
+    pub fn add(&mut self, fragment: Fragment, file: &DropIn) {
+        let place = |value| file.place(value);
         let Fragment { retain, reserve_percent, boot_tries, health_check_timeout, prune_after_boot } =
             fragment;
         self.retain = retain.map(place).or(self.retain.take());

@@ -1,8 +1,6 @@
-//! Configuration: `config.d/*.toml` below `/usr/lib/reroot`, `/etc/reroot` and `/run/reroot`.
+//! Configuration: `config.d/*.toml` below `/usr/lib/reroot`, `/etc/reroot` and `/run/reroot`, found as [`super::drop_in`] says.
 //!
-//! Of two files of one name only that of the later directory is read, and a link to `/dev/null` takes the file
-//! of an earlier directory away. The files that are left are read in the order of their names, and for each key
-//! the last one wins. Unknown keys are errors, so that a misspelt key does not go unnoticed.
+//! For each key the last file wins. Unknown keys are errors, so that a misspelt key does not go unnoticed.
 //!
 //! ```toml
 //! # /etc/reroot/config.d/50-local.toml

@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::super::{Error, Result};
-use super::merged::{Merged, Placed};
+use super::Merged;
 use crate::repo::Reserve;
 
 /// Checked settings; what nobody set has its default.
@@ -51,22 +51,20 @@ impl TryFrom<Merged> for Config {
         let default = Self::default();
         let Merged { retain, reserve_percent, boot_tries, health_check_timeout, prune_after_boot } = merged;
         let retain = match retain {
-            Some(retain) => NonZeroUsize::new(within("retain", retain, 1..=MOST_RETAINED)? as usize),
+            Some(retain) => NonZeroUsize::new(retain.within("retain", 1..=MOST_RETAINED)? as usize),
             None => None,
         };
         let reserve = match reserve_percent {
-            Some(percent) => {
-                Reserve { percent: within("reserve-percent", percent, 0..=MOST_RESERVED)? as u8 }
-            }
+            Some(percent) => Reserve { percent: percent.within("reserve-percent", 0..=MOST_RESERVED)? as u8 },
             None => default.reserve,
         };
         let boot_tries = match boot_tries {
-            Some(tries) => NonZeroU32::new(within("boot-tries", tries, 0..=MOST_TRIES)? as u32),
+            Some(tries) => NonZeroU32::new(tries.within("boot-tries", 0..=MOST_TRIES)? as u32),
             None => default.boot_tries,
         };
         let health_check_timeout = match health_check_timeout {
             Some(seconds) => {
-                Duration::from_secs(within("health-check-timeout", seconds, 1..=LONGEST_CHECK_SECONDS)?)
+                Duration::from_secs(seconds.within("health-check-timeout", 1..=LONGEST_CHECK_SECONDS)?)
             }
             None => default.health_check_timeout,
         };
@@ -78,13 +76,4 @@ impl TryFrom<Merged> for Config {
             prune_after_boot: prune_after_boot.unwrap_or(default.prune_after_boot),
         })
     }
-}
-
-fn within(key: &str, placed: Placed<u64>, range: std::ops::RangeInclusive<u64>) -> Result<u64> {
-    let Placed { value, place } = placed;
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let (low, high) = range.into_inner();
-    Err(Error::invalid(format!("{place}: `{key}` is {value}, but must be {low} to {high}")))
 }

@@ -2,28 +2,19 @@
 //!
 //! ```text
 //! /usr/lib/reroot/health.d/required/   of the image; all must pass
-//! /etc/reroot/health.d/required/       of the machine: a file takes the place of the image's of the same name, a link to
-//!                                      /dev/null or an empty file that is not executable takes it away
+//! /etc/reroot/health.d/required/       of the machine; it replaces and masks the image's ([`program::overridden`])
 //! …/health.d/wanted/                   the same, and a failure is only said
 //! /{usr/lib,etc}/greenboot/check/      see [`super::greenboot`]
 //! ```
 //!
 //! All together run in the order of their names.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::AtFlags;
 use serde::{Deserialize, Serialize};
 
 use super::greenboot;
 use crate::env::Env;
-use crate::fsx::{self, Dir, FileType};
-use crate::names::printable;
-use crate::ops::{Error, Result};
+use crate::ops::Result;
+use crate::ops::program::{self, Found};
 
 /// From the weakest to the strongest.
 const DIRECTORIES: [&str; 2] = ["usr/lib/reroot/health.d", "etc/reroot/health.d"];
@@ -47,26 +38,6 @@ impl CheckKind {
     }
 }
 
-/// A program that is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    /// Of the file.
-    pub name: String,
-    /// From the root, for people.
-    pub file: String,
-    pub path: PathBuf,
-    /// Whether the shell is given the file, as greenboot does it.
-    pub by_shell: bool,
-}
-
-/// The programs of one kind in the order in which they run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    pub programs: Vec<Program>,
-    /// Files that are there and are not run.
-    pub warnings: Vec<String>,
-}
-
 /// Looks for the checks of one kind below [`Env::config_root`].
 pub fn find(kind: CheckKind, env: &Env) -> Result<Found> {
     let mut found = ours(kind, env)?;
@@ -78,86 +49,8 @@ pub fn find(kind: CheckKind, env: &Env) -> Result<Found> {
 }
 
 fn ours(kind: CheckKind, env: &Env) -> Result<Found> {
-    let mut found = Found::default();
-    let mut by_name: BTreeMap<Vec<u8>, Option<Program>> = BTreeMap::new();
-    for directory in DIRECTORIES {
-        for file in list(env, &format!("{directory}/{}", kind.directory()))? {
-            match file.nature {
-                Nature::Executable => drop(by_name.insert(file.name, Some(file.program))),
-                Nature::Empty | Nature::Mask => drop(by_name.insert(file.name, None)),
-                Nature::Plain => found.warnings.push(format!("{} is not executable", file.program.file)),
-                Nature::Other(what) => found.warnings.push(format!("{} is {what}", file.program.file)),
-            }
-        }
-    }
-    found.programs = by_name.into_values().flatten().collect();
-    Ok(found)
-}
-
-/// A file in a directory of checks.
-pub(super) struct Listed {
-    pub name: Vec<u8>,
-    pub program: Program,
-    pub nature: Nature,
-}
-
-/// What a file is.
-pub(super) enum Nature {
-    Executable,
-    /// Not executable.
-    Plain,
-    /// Not executable and without content.
-    Empty,
-    /// A link to `/dev/null`.
-    Mask,
-    Other(&'static str),
-}
-
-/// What is in a directory; nothing when it is missing. Editors' backups and hidden files are not meant.
-pub(super) fn list(env: &Env, directory: &str) -> Result<Vec<Listed>> {
-    let path = env.config_root.join(directory);
-    let context = |what: &str| Error::io(format!("{what} /{directory}"));
-    let dir = match fsx::open_dir(&path) {
-        Ok(dir) => dir,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(context("opening")(error)),
-    };
-    let mut files = Vec::new();
-    for fsx::Listed { name, kind, .. } in fsx::list_dir(&dir).map_err(context("listing"))? {
-        if name.starts_with(b".") || name.ends_with(b"~") {
-            continue;
-        }
-        let shown = printable(&name);
-        let file = format!("/{directory}/{shown}");
-        let os_name = OsStr::from_bytes(&name);
-        let nature = nature(&dir, os_name, kind).map_err(Error::io(format!("looking at {file}")))?;
-        let program = Program { name: shown, file, path: path.join(os_name), by_shell: false };
-        files.push(Listed { name, program, nature });
-    }
-    Ok(files)
-}
-
-/// Links are followed, because people manage `/etc` with them.
-fn nature(dir: &Dir, name: &OsStr, kind: FileType) -> io::Result<Nature> {
-    let name: &Path = name.as_ref();
-    if kind == FileType::Symlink && rustix::fs::readlinkat(dir, name, Vec::new())?.as_bytes() == b"/dev/null"
-    {
-        return Ok(Nature::Mask);
-    }
-    let stat = match rustix::fs::statat(dir, name, AtFlags::empty()) {
-        Ok(stat) => stat,
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {
-            return Ok(Nature::Other("a link that leads nowhere"));
-        }
-        Err(errno) => return Err(errno.into()),
-    };
-    Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if stat.st_mode & 0o111 != 0 => Nature::Executable,
-        FileType::RegularFile if stat.st_size == 0 => Nature::Empty,
-        FileType::RegularFile => Nature::Plain,
-        FileType::Directory => Nature::Other("a directory"),
-        _ => Nature::Other("no regular file"),
-    })
+    let directories = DIRECTORIES.map(|directory| format!("{directory}/{}", kind.directory()));
+    program::overridden(directories, env)
 }
 
 #[cfg(test)]
@@ -167,6 +60,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::ops::program::Program;
 
     /// Files as `path` (executable), `path-` (not), `path=` (empty and not), `path -> target`.
     fn found(kind: CheckKind, files: &[&str]) -> (Vec<String>, Vec<String>) {
@@ -214,25 +108,6 @@ mod tests {
         let (wanted, _) = found(CheckKind::Wanted, &files);
         assert_eq!(wanted, ["/etc/greenboot/check/wanted.d/05-x", "/usr/lib/reroot/health.d/wanted/60-mail"]);
         assert_eq!(found(CheckKind::Required, &[]), (vec![], vec![]));
-    }
-
-    #[test]
-    fn the_machine_replaces_and_masks_checks_of_the_image() {
-        let vendor = "usr/lib/reroot/health.d/required/10-a";
-        let etc = "etc/reroot/health.d/required/10-a";
-        for (file, expected) in [
-            (etc.to_owned(), Some(etc)),
-            (format!("{etc} -> /dev/null"), None),
-            (format!("{etc}="), None),
-            (format!("{etc} -> ../../../../{vendor}"), Some(etc)),
-            // Somebody forgot the mode: that is no reason to check less.
-            (format!("{etc}-"), Some(vendor)),
-            (format!("{etc} -> nowhere"), Some(vendor)),
-        ] {
-            let (programs, _) = found(CheckKind::Required, &[vendor, &file]);
-            let expected: Vec<_> = expected.iter().map(|path| format!("/{path}")).collect();
-            assert_eq!(programs, expected, "{file}");
-        }
     }
 
     #[test]

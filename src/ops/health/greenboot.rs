@@ -9,9 +9,10 @@
 //!
 //! As there, the files of both directories run, `*.sh` by bash(1) whether executable or not, and others when they are executable.
 
-use super::checks::{CheckKind, Found, Nature, Program, list};
+use super::checks::CheckKind;
 use crate::env::Env;
 use crate::fsx;
+use crate::ops::program::{Found, Nature, Program, list};
 use crate::ops::{Error, Result};
 
 const DIRECTORIES: [&str; 2] = ["usr/lib/greenboot", "etc/greenboot"];

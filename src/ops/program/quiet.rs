@@ -1,10 +1,10 @@
-//! Running other programs.
+//! A program that says nothing when all is well.
 
 use std::process::Command;
 
-use super::{Error, Result};
+use crate::ops::{Error, Result};
 
-/// Runs a program that says nothing when all is well.
+/// Runs it to its end; what it says is in the error.
 pub fn run(mut command: Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let missing = |error: std::io::Error| match error.kind() {
