@@ -35,6 +35,7 @@ grub-fstest:grub-common
 /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
 systemd-analyze:systemd
 shellcheck:shellcheck
+etcd:etcd-server
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then

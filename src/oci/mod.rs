@@ -15,6 +15,8 @@ mod error;
 mod files;
 #[cfg(feature = "registry")]
 mod host_files;
+#[cfg(feature = "registry")]
+pub(crate) mod http;
 mod json;
 mod layout;
 pub mod limits;

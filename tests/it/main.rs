@@ -1,6 +1,8 @@
 //! Tests of the whole, one module per verb or subject; `support` has what they share.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
+mod agent_fleet_lock;
+mod agent_graph;
 mod boot_crash;
 mod boot_directory;
 mod boot_loaders;

@@ -4,7 +4,10 @@
 pub mod boot;
 pub mod boot_menu;
 pub mod faulty_registry;
+pub mod fleet_lock;
+pub mod graph_server;
 pub mod grub_menu;
+pub mod http_server;
 pub mod image;
 pub mod memory_store;
 pub mod puller;
