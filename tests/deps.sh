@@ -36,6 +36,8 @@ grub-fstest:grub-common
 systemd-analyze:systemd
 shellcheck:shellcheck
 etcd:etcd-server
+prometheus:prometheus
+promtool:prometheus
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then

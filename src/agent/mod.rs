@@ -6,4 +6,5 @@ pub mod fleet_lock;
 pub mod graph;
 pub mod http;
 pub mod identity;
+pub mod metrics;
 pub mod template;

@@ -3,6 +3,7 @@
 
 mod agent_fleet_lock;
 mod agent_graph;
+mod agent_metrics;
 mod boot_crash;
 mod boot_directory;
 mod boot_loaders;

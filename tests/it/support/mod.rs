@@ -10,6 +10,7 @@ pub mod grub_menu;
 pub mod http_server;
 pub mod image;
 pub mod memory_store;
+pub mod prometheus;
 pub mod puller;
 pub mod raw_disk;
 pub mod raw_tar;
