@@ -8,6 +8,7 @@ use super::cmd;
 use super::exit::Code;
 use super::output::Output;
 use crate::names::StaterootName;
+use crate::oci::Rate;
 use crate::oci::platform::Platform;
 use crate::ops::{Context, ForeignInitramfs, Result};
 use crate::sysroot::etc_merge::EtcStrategy;
@@ -124,6 +125,20 @@ pub(super) struct ForPlatform {
     /// Take the image for OS/ARCH[/VARIANT] instead of this machine's
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<Platform>,
+}
+
+/// How fast.
+#[derive(Debug, Args)]
+pub(super) struct RateArgument {
+    /// Fetch no faster than so many bytes per second, K, M and G being powers of 1024: 500K, 2M
+    #[arg(long, value_name = "RATE")]
+    limit_rate: Option<Rate>,
+}
+
+impl RateArgument {
+    pub(super) fn limit<'a>(&self, context: &Context<'a>) -> Context<'a> {
+        Context { limit_rate: self.limit_rate, ..*context }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -68,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<exit::Code, ops::Error> {
         Some(None) => Wait::Forever,
         Some(Some(seconds)) => Wait::For(std::time::Duration::from_secs(seconds)),
     };
-    let context = Context { env: &env, config: &config, reporter: &*reporter, wait };
+    let context = Context { env: &env, config: &config, reporter: &*reporter, wait, limit_rate: None };
     let output = Output::new(global.json);
     arguments.command.run(global, &context, output)
 }

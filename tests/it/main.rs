@@ -22,6 +22,7 @@ mod registry_blobs;
 mod registry_manifests;
 mod registry_real;
 mod registry_routes;
+mod registry_tags;
 mod status_text;
 mod support;
 mod tidy;
