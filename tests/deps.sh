@@ -35,6 +35,9 @@ grub-fstest:grub-common
 /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
 systemd-analyze:systemd
 shellcheck:shellcheck
+etcd:etcd-server
+prometheus:prometheus
+promtool:prometheus
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then

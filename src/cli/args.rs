@@ -8,6 +8,7 @@ use super::cmd;
 use super::exit::Code;
 use super::output::Output;
 use crate::names::StaterootName;
+use crate::oci::Rate;
 use crate::oci::platform::Platform;
 use crate::ops::{Context, ForeignInitramfs, Result};
 use crate::sysroot::etc_merge::EtcStrategy;
@@ -126,6 +127,20 @@ pub(super) struct ForPlatform {
     pub platform: Option<Platform>,
 }
 
+/// How fast.
+#[derive(Debug, Args)]
+pub(super) struct RateArgument {
+    /// Fetch no faster than so many bytes per second, K, M and G being powers of 1024: 500K, 2M
+    #[arg(long, value_name = "RATE")]
+    limit_rate: Option<Rate>,
+}
+
+impl RateArgument {
+    pub(super) fn limit<'a>(&self, context: &Context<'a>) -> Context<'a> {
+        Context { limit_rate: self.limit_rate, ..*context }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(cmd::init::Args),
@@ -152,6 +167,8 @@ pub(super) enum Command {
     UsrOverlay(cmd::usr_overlay::Args),
     Etc(cmd::etc::Args),
     Image(cmd::image::Args),
+    #[cfg(feature = "agent")]
+    Agent(cmd::agent::Args),
     Fsck(cmd::fsck::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -198,6 +215,8 @@ impl Command {
             Self::UsrOverlay(args) => cmd::usr_overlay::run(args, global, context, output),
             Self::Etc(args) => cmd::etc::run(args, global, context, output),
             Self::Image(args) => cmd::image::run(args, global, context, output),
+            #[cfg(feature = "agent")]
+            Self::Agent(args) => cmd::agent::run(args, global, context, output),
             Self::Fsck(args) => cmd::fsck::run(args, global, context, output),
             Self::Completions(args) => cmd::completions::run(args),
             Self::Man(args) => cmd::man::run(args),

@@ -12,6 +12,7 @@ mod editor;
 mod error;
 mod exit;
 mod format;
+mod logging;
 mod output;
 mod progress;
 
@@ -43,7 +44,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     arguments.global.color.write_global();
-    start_logging();
+    match &arguments.command {
+        #[cfg(feature = "agent")]
+        args::Command::Agent(command) if command.is_service() => logging::of_service(),
+        _ => logging::of_command(),
+    }
     match run(&arguments) {
         Ok(code) => code.into(),
         Err(error) => error::report(&error).into(),
@@ -68,16 +73,9 @@ fn run(arguments: &Arguments) -> Result<exit::Code, ops::Error> {
         Some(None) => Wait::Forever,
         Some(Some(seconds)) => Wait::For(std::time::Duration::from_secs(seconds)),
     };
-    let context = Context { env: &env, config: &config, reporter: &*reporter, wait };
+    let context = Context { env: &env, config: &config, reporter: &*reporter, wait, limit_rate: None };
     let output = Output::new(global.json);
     arguments.command.run(global, &context, output)
-}
-
-/// `REROOT_LOG=debug` shows what happens inside, on stderr.
-fn start_logging() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("REROOT_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 #[cfg(test)]

@@ -121,13 +121,17 @@ impl Job<'_> {
         let inside = |name: &str| {
             fsx::open_subdir(&root, name).map_err(Error::io(format!("opening {name} in the new root")))
         };
-        attach(&root, place).map_err(Error::io("mounting the new root"))?;
+        attach(&root, place)
+            .and_then(|()| make_private(&root))
+            .map_err(Error::io("mounting the new root"))?;
         let mounts = [("etc", Some(&etc)), ("var", var.as_ref()), (BOOT, boot.as_ref())];
         let mut mounted_at = Vec::new();
         for (name, mount) in mounts.into_iter().filter_map(|(name, mount)| Some((name, mount?))) {
             mounted_at.push(format!("/{name}"));
             let place = inside(name)?;
-            let mounted = attach(mount, &place).and_then(|()| set_access(mount, Access::ReadWrite));
+            let mounted = attach(mount, &place)
+                .and_then(|()| make_private(mount))
+                .and_then(|()| set_access(mount, Access::ReadWrite));
             mounted.map_err(Error::io(format!("mounting {name} in the new root")))?;
         }
         set_access(&root, access).map_err(Error::io("setting the new root read-only or writable"))?;
@@ -250,6 +254,13 @@ pub(super) fn bind(dir: &Dir) -> io::Result<Dir> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     Ok(Dir::from_std_file(rustix::mount::open_tree(dir, "", flags)?.into()))
+}
+
+/// Lets an attached mount be one of its own. A second mount of something shared would get what is mounted in the first, and
+/// lose it again with it: of a soft reboot's new root, `/var` together with the old root (mount_namespaces(7)).
+pub(super) fn make_private(mount: &Dir) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    Ok(rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE)?)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use std::time::Instant;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
 use super::choose::Target;
-use super::mounts::{Access, Job, NEW, Scratch, bind, mount_ram, set_access};
+use super::mounts::{Access, Job, NEW, Scratch, bind, make_private, mount_ram, set_access};
 use super::record::Booted;
 use super::run::{Bootable, look, physical_root};
 use super::settings::Settings;
@@ -73,6 +73,7 @@ impl Next<'_> {
         let again = || {
             let physical = bind(&root)?;
             attach(&physical, &new.sysroot)?;
+            make_private(&physical)?;
             set_access(&physical, Access::ReadOnly)
         };
         again().map_err(Error::io(format!("mounting {} a second time", sysroot.display())))?;

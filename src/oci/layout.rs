@@ -9,7 +9,7 @@ use super::files::Files;
 use super::limits::DOCUMENT_BYTES;
 use super::manifest::{Descriptor, IndexEntry, LayerDescriptor, parse_layout_index};
 use super::platform::Platform;
-use super::reference::{ImageReference, LocalReference};
+use super::reference::{ImageReference, LocalReference, is_tag};
 use super::resolve::{Fetched, Wanted, resolve_image};
 use super::source::{ImageSource, ResolvedImage};
 use super::{Error, Result};
@@ -64,12 +64,17 @@ impl LayoutSource {
         Error::NotFound { what: format!("blob {digest} of {}", self.shown), known: Vec::new() }
     }
 
+    /// All images.
+    fn entries(&self) -> Result<Vec<IndexEntry>> {
+        let index = self.file("index.json", DOCUMENT_BYTES)?;
+        let index = index.ok_or_else(|| Error::malformed(&self.shown, "it has no file `index.json`"))?;
+        parse_layout_index(&index, &format!("index.json of {}", self.shown))
+    }
+
     /// The descriptor of the image that was asked for. A tag may stand several times, once for each platform; of
     /// equals the last one counts, it was added last.
     fn find(&self, platform: &Platform) -> Result<Descriptor> {
-        let index = self.file("index.json", DOCUMENT_BYTES)?;
-        let index = index.ok_or_else(|| Error::malformed(&self.shown, "it has no file `index.json`"))?;
-        let entries = parse_layout_index(&index, &format!("index.json of {}", self.shown))?;
+        let entries = self.entries()?;
 
         let tag = self.reference.tag.as_deref();
         let candidates: Vec<&IndexEntry> =
@@ -149,5 +154,11 @@ impl ImageSource for LayoutSource {
     fn open_blob(&self, layer: &LayerDescriptor) -> Result<Box<dyn Read + Send>> {
         let file = self.files.open(&blob_name(&layer.digest), &self.shown)?;
         file.map(|(file, _)| file).ok_or_else(|| self.missing(&layer.digest))
+    }
+
+    fn tags(&self) -> Result<Vec<String>> {
+        let entries = self.entries()?;
+        let names: BTreeSet<&str> = entries.iter().filter_map(name).filter(|name| is_tag(name)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 }

@@ -10,5 +10,7 @@ pub const INDEX_DEPTH: usize = 4;
 pub const DESCRIPTORS: usize = 1000;
 /// Documents fetched on the way to a manifest.
 pub const DOCUMENTS: usize = 32;
+/// Tags of one repository. A build an hour makes them in eleven years.
+pub const TAGS: usize = 100_000;
 /// One blob. Far above any disk; keeps the sum over all layers of an image within 64 bits.
 pub const BLOB_BYTES: u64 = 1 << 50;

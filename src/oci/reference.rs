@@ -219,7 +219,7 @@ fn parse_local(text: &str) -> Result<LocalReference, &'static str> {
     Ok(LocalReference { path: path.into(), tag, digest })
 }
 
-fn is_tag(tag: &str) -> bool {
+pub(super) fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !tag.is_empty()
         && tag.len() <= 128

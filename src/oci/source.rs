@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use crate::digest::Sha256;
-use crate::oci::error::Result;
+use crate::oci::error::{Error, Result};
 use crate::oci::manifest::{ImageConfig, LayerDescriptor};
 use crate::oci::platform::Platform;
 
@@ -37,4 +37,9 @@ pub trait ImageSource: Send + Sync {
     /// retried and resumed inside; what cannot be healed is an [`std::io::Error`] that wraps an
     /// [`crate::oci::Error`].
     fn open_blob(&self, layer: &LayerDescriptor) -> Result<Box<dyn Read + Send>>;
+
+    /// The tags that are there, sorted by their bytes. A place for one image has none to give.
+    fn tags(&self) -> Result<Vec<String>> {
+        Err(Error::incompatible("the list of tags", "an archive of one image has none"))
+    }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::diff::{self, Times};
-use super::fetch::{FetchPlan, Resolved, resolve};
+use super::fetch::{FetchPlan, Resolved};
 use super::image::ImageFacts;
 use super::packages::PackageDiff;
 use super::publish::Finalization;
@@ -84,7 +84,7 @@ pub fn check_upgrade(
     context: &Context<'_>,
 ) -> Result<UpdateCheck> {
     let start = Start::observe(sysroot, options.stateroot.as_ref())?;
-    let resolved = resolve(&start.reference_with(options)?, options.platform.as_ref(), context)?;
+    let resolved = start.resolve(options, context)?;
     let facts = ImageFacts::of_config(&resolved.image.config);
     let record = &start.deployment.record;
     let failed = sysroot.failed_image(&record.stateroot, resolved.digest())?;

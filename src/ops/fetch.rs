@@ -10,9 +10,9 @@ use super::spool::Spool;
 use super::{Context, Error, Result, ResultExt};
 use crate::digest::Sha256;
 use crate::fsx::lock::SharedGuard;
+use crate::oci::ImageReference;
 use crate::oci::platform::Platform;
 use crate::oci::source::{ImageSource, ResolvedImage};
-use crate::oci::{self, ImageReference};
 use crate::progress::{Event, Reporter};
 use crate::repo::Repo;
 
@@ -68,7 +68,7 @@ pub(super) fn resolve(
     let platform = platform.cloned().unwrap_or_else(Platform::host);
     let reference = absolute(reference)?;
     let what = || format!("resolving {reference}");
-    let source = oci::open(&reference, context.env).context(what)?;
+    let source = context.open(&reference).context(what)?;
     let image = source.resolve(&platform).context(what)?;
     Ok(Resolved { reference, image, source, platform })
 }

@@ -9,7 +9,7 @@ use crate::digest::{ObjectId, Sha256};
 use crate::fsx;
 use crate::layer;
 use crate::names::ImagePath;
-use crate::oci::{self, ImageReference};
+use crate::oci::ImageReference;
 use crate::ops::pull::{self, Reader};
 use crate::progress::Event;
 use crate::repo::{FsckReport, Problem, Repo, Reread};
@@ -259,7 +259,7 @@ fn refetch_layers(
         }
         context.reporter.report(Event::Phase(&format!("fetching from {reference}")));
         let what = || format!("repairing from {reference}");
-        let source = oci::open(&reference, context.env).context(what)?;
+        let source = context.open(&reference).context(what)?;
         let resolved = source.resolve(&pull::platform_of(&record)?).context(what)?;
         for index in useful {
             let Some(layer) = resolved.layers.get(index) else { continue };
@@ -294,7 +294,7 @@ fn remake_images(
             done.push(format!("tree {}", record.tree));
         } else if let Some(reference) = references.get(digest) {
             let what = || format!("repairing from {reference}");
-            let source = oci::open(reference, context.env).context(what)?;
+            let source = context.open(reference).context(what)?;
             repo.forget_damaged_image(locked.guard(), digest)?;
             pull::pull_again(repo, locked.guard(), &*source, context).context(what)?;
             done.push(format!("image {digest}"));

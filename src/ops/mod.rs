@@ -55,6 +55,7 @@ mod spool;
 mod staging;
 mod status;
 mod switch;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod undeploy;
@@ -98,5 +99,6 @@ pub use status::{
     GivenUp, HealthStatus, ImageStatus, NextBoot, Room, Space, StagedStatus, Status, Trial, Why, status,
 };
 pub use switch::switch;
+pub use tags::list_tags;
 pub use undeploy::{Undeployed, undeploy};
 pub use upgrade::{Downgrade, UpgradeOptions, upgrade};

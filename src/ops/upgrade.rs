@@ -27,6 +27,8 @@ pub struct UpgradeOptions {
     pub initramfs: ForeignInitramfs,
     /// Another tag of the image that is followed; it is followed from then on.
     pub tag: Option<String>,
+    /// This manifest of the repository, whatever the tag says; the tag stays what is followed.
+    pub manifest: Option<Sha256>,
     /// Nothing but this image is taken: what somebody has checked, and not what the tag is by now.
     pub require_digest: Option<Sha256>,
     /// Whether an image is taken that failed to boot here.
@@ -48,8 +50,7 @@ pub enum Downgrade {
 /// Deploys what the first deployment in boot order follows, with its kernel arguments.
 pub fn upgrade(sysroot: &Sysroot, options: &UpgradeOptions, context: &Context<'_>) -> Result<Deployed> {
     let start = Start::observe(sysroot, options.stateroot.as_ref())?;
-    let reference = start.reference_with(options)?;
-    let resolved = resolve(&reference, options.platform.as_ref(), context)?;
+    let resolved = start.resolve(options, context)?;
     start.move_to(sysroot, &resolved, options, context)
 }
 
@@ -82,13 +83,17 @@ impl Start {
         self.origin.reference.parse::<ImageReference>().context(file)
     }
 
-    /// As [`Self::reference`], with the tag that is asked for.
-    pub fn reference_with(&self, options: &UpgradeOptions) -> Result<ImageReference> {
-        let reference = self.reference()?;
-        match &options.tag {
-            Some(tag) => reference.with_tag(tag).map_err(|e| Error::invalid(e.to_string())),
-            None => Ok(reference),
+    /// Looks up what is followed, or the tag or manifest that is asked for.
+    pub fn resolve(&self, options: &UpgradeOptions, context: &Context<'_>) -> Result<Resolved> {
+        let mut reference = self.reference()?;
+        if let Some(tag) = &options.tag {
+            reference = reference.with_tag(tag).map_err(|e| Error::invalid(e.to_string()))?;
         }
+        let platform = options.platform.as_ref();
+        let Some(manifest) = options.manifest else { return resolve(&reference, platform, context) };
+        let mut resolved = resolve(&reference.with_digest(manifest), platform, context)?;
+        resolved.reference = absolute(&reference)?;
+        Ok(resolved)
     }
 
     /// True when `resolved` is what is deployed and followed already.

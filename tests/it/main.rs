@@ -1,6 +1,10 @@
 //! Tests of the whole, one module per verb or subject; `support` has what they share.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests prepare their own files")]
 
+mod agent;
+mod agent_fleet_lock;
+mod agent_graph;
+mod agent_metrics;
 mod boot_crash;
 mod boot_directory;
 mod boot_loaders;
@@ -19,6 +23,7 @@ mod registry_blobs;
 mod registry_manifests;
 mod registry_real;
 mod registry_routes;
+mod registry_tags;
 mod status_text;
 mod support;
 mod tidy;

@@ -241,3 +241,14 @@ fn a_reader_or_a_source_that_goes_away_ends_the_transfer() {
     let error = blob.read_to_end(&mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("given up"), "{error}");
 }
+
+#[test]
+fn layers_come_no_faster_than_the_rate() {
+    let mut scene = Scene::new();
+    scene.puller.options.rate = Some("2M".parse().unwrap());
+    let started = Instant::now();
+    scene.pull().unwrap();
+    let took = started.elapsed().as_secs_f64();
+    let at_least = SIZE as f64 / f64::from(2 << 20);
+    assert!(took >= at_least * 0.9, "{took} s, at least {at_least}");
+}

@@ -10,6 +10,7 @@ use super::settings::{
 };
 use super::text::{self, DAY, HOUR, MINUTE, SECOND};
 use super::{identity, zone};
+use crate::agent::template;
 use crate::agent::version::{Pattern, PreReleases};
 use crate::agent::window::{Calendar, Window, parse_days, parse_start};
 use crate::env::Env;
@@ -55,7 +56,12 @@ fn check_follow(
     graph: merged::Graph,
 ) -> Result<Follow> {
     let pattern = check_pattern(version)?;
-    let base_url = graph.base_url.map(|url| text::url("base-url", url)).transpose()?;
+    let base_url = graph.base_url.map(|placed| {
+        template::check(&placed.value)
+            .map_err(|reason| needs(&placed.place, &format!("`base-url`: {reason}")))?;
+        text::url("base-url", placed)
+    });
+    let base_url = base_url.transpose()?;
     let stream = text::word("stream", graph.stream, "stable", "._-")?;
     let Some(follow) = follow else { return Ok(Follow::Tag) };
     Ok(match follow.value {

@@ -7,7 +7,7 @@ use crate::agent::version::Scheme;
 use crate::ops::drop_in::{DropIn, Placed};
 
 /// What the agent does by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// Nothing; `update-now` still works.
@@ -19,6 +19,18 @@ pub enum Policy {
     /// And restarts, when it may.
     #[default]
     Apply,
+}
+
+impl Policy {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Check => "check",
+            Self::Stage => "stage",
+            Self::Apply => "apply",
+        }
+    }
 }
 
 /// What says which image is the next one.

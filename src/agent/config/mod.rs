@@ -18,5 +18,6 @@ mod text;
 mod zone;
 
 pub use keys::{Policy, SoftReboot, Users};
-pub use load::load;
+pub use load::{load, parse};
 pub use settings::{FleetLockSettings, Follow, GraphSettings, Identity, MetricsSettings, Reboot, Settings};
+pub use text::parse_duration;

@@ -1,7 +1,6 @@
 //! What the agent goes by.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use uuid::Uuid;
 use super::{Policy, SoftReboot, Users};
 use crate::agent::version::Pattern;
 use crate::agent::window::Calendar;
+use crate::oci::Rate;
 use crate::ops::{Error, Result};
 
 /// Checked settings; what nobody set has its default.
@@ -26,7 +26,7 @@ pub struct Settings {
     /// An image is not installed before it is so old.
     pub min_age: Duration,
     /// Bytes per second of a download; `None` for as fast as it goes.
-    pub limit_rate: Option<NonZeroU64>,
+    pub limit_rate: Option<Rate>,
     pub identity: Identity,
     pub reboot: Reboot,
     /// How long one hook may take.

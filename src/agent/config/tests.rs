@@ -1,6 +1,5 @@
 //! What files say, and what is wrong with them.
 
-use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
@@ -9,6 +8,7 @@ use super::text::{DAY, HOUR, MINUTE, SECOND};
 use super::*;
 use crate::agent::version::{Pattern, PreReleases, Scheme};
 use crate::env::Env;
+use crate::oci::Rate;
 
 const FILE: &str = "etc/reroot/agent.d/1.toml";
 
@@ -102,7 +102,7 @@ fn every_key_is_read() {
         (Policy::Stage, 30 * MINUTE, Duration::ZERO)
     );
     assert_eq!((settings.allow_downgrade, settings.min_age), (true, 2 * DAY));
-    assert_eq!(settings.limit_rate, NonZeroU64::new(2 << 20));
+    assert_eq!(settings.limit_rate.map(Rate::bytes_per_second), Some(2 << 20));
     let graph = GraphSettings { base_url: "https://graph.example.com".into(), stream: "testing".into() };
     assert_eq!(settings.follow, Follow::Graph(graph));
     let identity = Identity {
@@ -184,7 +184,7 @@ fn mistakes_are_named_by_file_and_line() {
         ),
         (
             "[update]\nlimit-rate = '2MB'",
-            "2: `limit-rate` is \"2MB\", but must be bytes per second, such as 500K or 2M, and not 0",
+            "2: `limit-rate` is \"2MB\", but must be bytes per second, at least 1K, such as 500K or 2M",
         ),
         ("[update]\nfollow = 'graph'", "2: to follow a graph, set where it is: graph.base-url"),
         (

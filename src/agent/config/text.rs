@@ -1,13 +1,13 @@
 //! Values that are written as text: times, sizes, addresses.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
+use crate::oci::Rate;
 use crate::ops::drop_in::Placed;
 use crate::ops::{Error, Result};
 
@@ -35,7 +35,8 @@ pub fn duration(
     Err(refuse(&placed, key, &format!("{low} to {high}")))
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A length of time as people write it, of any length.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     if text.trim() == "0" {
         return Some(Duration::ZERO);
     }
@@ -53,18 +54,10 @@ fn shown(duration: Duration) -> String {
     format!("{}{name}", seconds / unit)
 }
 
-/// Bytes: a number with K, M or G for powers of 1024.
-pub fn rate(key: &str, placed: &Placed<String>) -> Result<NonZeroU64> {
-    let text = placed.value.trim();
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M') => (&text[..text.len() - 1], 20),
-        Some(b'G') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    let rate = number.and_then(NonZeroU64::new);
-    rate.ok_or_else(|| refuse(placed, key, "bytes per second, such as 500K or 2M, and not 0"))
+/// Bytes per second, as `--limit-rate` has it.
+pub fn rate(key: &str, placed: &Placed<String>) -> Result<Rate> {
+    let allowed = "bytes per second, at least 1K, such as 500K or 2M";
+    placed.value.parse().map_err(|_| refuse(placed, key, allowed))
 }
 
 /// Where a server is; `/` at its end does not count.
@@ -157,11 +150,12 @@ mod tests {
 
     #[test]
     fn rates_are_bytes_per_second() {
-        for (text, bytes) in [("1", 1), ("500K", 512_000), ("2M", 2 << 20), ("3G", 3 << 30), (" 8k ", 8192)] {
-            assert_eq!(rate("key", &placed(text)).unwrap().get(), bytes, "{text}");
-        }
-        for text in ["", "0", "0M", "M", "2 M", "2MB", "-1", "1.5M", "99999999999999G", "é"] {
-            assert!(rate("key", &placed(text)).is_err(), "{text}");
+        assert_eq!(rate("key", &placed("2M")).unwrap().bytes_per_second(), 2 << 20);
+        for text in ["", "0", "fast"] {
+            let expected = format!(
+                "f:1: `key` is {text:?}, but must be bytes per second, at least 1K, such as 500K or 2M"
+            );
+            assert_eq!(rate("key", &placed(text)).unwrap_err().to_string(), expected);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Patterns of tags.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -47,6 +48,12 @@ pub enum PatternError {
 enum Version {
     Semver(semver::Version),
     Calendar(Numbers),
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.literals.join("*"))
+    }
 }
 
 impl Pattern {

@@ -1,7 +1,9 @@
 //! `reroot deploy`
 
 use super::{ImageArgument, deployed, finalization, sysroot};
-use crate::cli::args::{DryRun, EtcArgument, ForPlatform, Global, InStateroot, InitramfsArgument};
+use crate::cli::args::{
+    DryRun, EtcArgument, ForPlatform, Global, InStateroot, InitramfsArgument, RateArgument,
+};
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::ops::{self, Context, DeployOptions, Result};
@@ -36,6 +38,8 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     lock_finalization: bool,
     #[command(flatten)]
+    rate: RateArgument,
+    #[command(flatten)]
     dry_run: DryRun,
 }
 
@@ -54,6 +58,7 @@ pub(in crate::cli) fn run(
         finalization: finalization(args.lock_finalization),
         run: args.dry_run.run(),
     };
+    let context = &args.rate.limit(context);
     let report = ops::deploy(&sysroot(global, context)?, &args.image.image, &options, context)?;
     output.show(&report, deployed)?;
     Ok(Code::Done)

@@ -1,5 +1,7 @@
 //! One file for each subcommand: its arguments, the operation it calls, and the words for the report.
 
+#[cfg(feature = "agent")]
+pub(super) mod agent;
 pub(super) mod boot_complete;
 pub(super) mod boot_once;
 pub(super) mod completions;

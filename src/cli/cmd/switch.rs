@@ -23,6 +23,7 @@ pub(in crate::cli) fn run(
     context: &Context<'_>,
     output: Output,
 ) -> Result<Code> {
+    let context = &args.options.rate.limit(context);
     let sysroot = sysroot(global, context)?;
     let report = ops::switch(&sysroot, &args.image.image, &args.options.upgrade_options(), context)?;
     args.options.finish(&sysroot, &report, context, output)

@@ -4,7 +4,9 @@ mod checked;
 
 use super::{deployed, deployment, finalization, sysroot};
 use crate::cli::apply::ApplyArguments;
-use crate::cli::args::{DryRun, EtcArgument, ForPlatform, Global, InStateroot, InitramfsArgument};
+use crate::cli::args::{
+    DryRun, EtcArgument, ForPlatform, Global, InStateroot, InitramfsArgument, RateArgument,
+};
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::digest::Sha256;
@@ -62,6 +64,8 @@ pub(super) struct Options {
     #[command(flatten)]
     initramfs: InitramfsArgument,
     #[command(flatten)]
+    pub(super) rate: RateArgument,
+    #[command(flatten)]
     dry_run: DryRun,
 }
 
@@ -74,6 +78,7 @@ impl Options {
             initramfs: self.initramfs.foreign(),
             failed: if self.allow_failed { KnownFailed::Allow } else { KnownFailed::Refuse },
             tag: None,
+            manifest: None,
             require_digest: self.require_digest,
             etc: self.etc.etc_strategy,
             finalization: finalization(self.download_only),
@@ -107,6 +112,7 @@ pub(in crate::cli) fn run(
     context: &Context<'_>,
     output: Output,
 ) -> Result<Code> {
+    let context = &args.options.rate.limit(context);
     let sysroot = sysroot(global, context)?;
     let options = UpgradeOptions { tag: args.tag.clone(), ..args.options.upgrade_options() };
     if args.check {

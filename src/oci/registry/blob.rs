@@ -13,6 +13,7 @@ use super::range::is_rest;
 use super::retry::Failure;
 use super::server::{Request, Server};
 use super::stall::Meter;
+use super::throttle::Throttle;
 use crate::digest::Sha256;
 use crate::oci::{Error, Result};
 
@@ -24,6 +25,7 @@ pub struct Transfer {
     pub digest: Sha256,
     pub size: u64,
     pub sender: Sender,
+    throttle: Arc<Throttle>,
     /// Bytes handed over.
     delivered: u64,
 }
@@ -36,8 +38,8 @@ enum Outcome {
 }
 
 impl Transfer {
-    pub fn new(digest: Sha256, size: u64, sender: Sender) -> Self {
-        Self { digest, size, sender, delivered: 0 }
+    pub fn new(digest: Sha256, size: u64, sender: Sender, throttle: Arc<Throttle>) -> Self {
+        Self { digest, size, sender, throttle, delivered: 0 }
     }
 
     /// Gets the blob from the first of `servers` that has it. The next one continues where one gave up.
@@ -95,6 +97,7 @@ impl Transfer {
         }
         let mut meter = Meter::new(server.options.timeouts);
         while let Some(mut piece) = meter.chunk(&mut response).await? {
+            self.throttle.pass(piece.len()).await;
             let skipped = skip.min(piece.len() as u64);
             skip -= skipped;
             drop(piece.split_to(skipped as usize));

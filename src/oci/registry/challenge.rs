@@ -4,6 +4,7 @@ use http_auth::ChallengeParser;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
+use crate::oci::http::shown;
 use crate::oci::registries_conf::is_loopback;
 
 /// A way to be let in. `Bearer` is preferred where both are offered.
@@ -65,7 +66,7 @@ pub fn permitted_realm(realm: &str, server: &Url, carrying: Carrying) -> Result<
     match url.scheme() {
         "https" => Ok(url),
         "http" if on_this_machine || plain_already => Ok(url),
-        _ => Err(format!("it wants us to get a token from {} without HTTPS", super::transport::shown(&url))),
+        _ => Err(format!("it wants us to get a token from {} without HTTPS", shown(&url))),
     }
 }
 

@@ -9,8 +9,10 @@
 //!       token      the exchange of credentials for a token
 //!     response   statuses and registries' error messages
 //!   document   manifests and configs, bounded
+//!   tags       the names of a repository, page by page, bounded
 //!   blob       layers: streamed, resumed, never slower than a crawl
 //!     stall, pipe, range
+//!     throttle   no faster than the rate that somebody set
 //!   retry      when to try again, and how long to wait before
 //! ```
 //! Rules that hold everywhere: a tag is looked up once, everything after is by digest; credentials stay with
@@ -29,6 +31,8 @@ mod retry;
 mod server;
 mod source;
 mod stall;
+mod tags;
+mod throttle;
 mod token;
 mod transport;
 

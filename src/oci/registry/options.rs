@@ -1,16 +1,19 @@
-//! What tests change and everybody else leaves.
+//! How patient a source is, which tests change, and how fast it may be.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::retry::RetryPolicy;
+use crate::oci::Rate;
 
-/// How patient a source is.
+/// How patient and how fast a source is.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub retry: RetryPolicy,
     pub timeouts: Timeouts,
     pub pause: Pause,
+    /// How fast layers may come, all together; `None`: as fast as they can.
+    pub rate: Option<Rate>,
 }
 
 /// How long a server may be silent or slow.

@@ -3,13 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use oci_client::errors::OciEnvelope;
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 
-use super::retry::{Failure, parse_retry_after};
-use super::transport::shown;
+use super::retry::Failure;
 use crate::names::printable;
 use crate::oci::Error;
+use crate::oci::http::{retry_after, shown};
 
 /// How much of an error's body is read.
 const BODY_LIMIT: usize = 16 << 10;
@@ -46,14 +45,6 @@ pub async fn failure(response: Response, what: &str, now: SystemTime) -> Failure
 /// that do not pass (501, 505).
 fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502..=504 | 506..=599)
-}
-
-fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    // A date is compared with the server's own clock when it tells it: ours may be wrong.
-    let date = response.headers().get(reqwest::header::DATE).and_then(|d| d.to_str().ok());
-    let theirs = date.and_then(|d| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(d).ok());
-    parse_retry_after(value, theirs.map_or(now, SystemTime::from))
 }
 
 /// The registry's own words (distribution-spec, "Error Codes"), fit for a terminal.

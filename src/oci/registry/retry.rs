@@ -1,7 +1,7 @@
 //! When to try again, and how long to wait before.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::options::Pause;
 use crate::oci::Error;
@@ -121,40 +121,11 @@ fn jittered(wait: Duration) -> Duration {
     wait / 2 + wait.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
-/// Reads `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). A date that has passed is now; what
-/// is neither is ignored.
-pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-    }
-    // The preferred form of an HTTP date is one of RFC 2822's.
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or(Duration::ZERO))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
-        for (value, expected) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("99999999999999999999999", Some(u64::MAX)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_retry_after(value, now), expected.map(Duration::from_secs), "{value:?}");
-        }
-    }
 
     fn network() -> Error {
         Error::Network { what: "x".into(), reason: "reset".into() }
@@ -208,14 +179,5 @@ mod tests {
         assert_eq!(waited.len(), 7);
         let (waited, error) = waits(|_| Failure::Final(network()));
         assert_eq!((waited.len(), error.as_str()), (0, "x: reset"));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_retry_after_panics(text in ".{0,40}", seconds: u32) {
-            parse_retry_after(&text, SystemTime::UNIX_EPOCH);
-            let expected = Some(Duration::from_secs(seconds.into()));
-            proptest::prop_assert_eq!(parse_retry_after(&seconds.to_string(), SystemTime::UNIX_EPOCH), expected);
-        }
     }
 }

@@ -10,8 +10,9 @@ use super::challenge::Challenge;
 use super::options::Options;
 use super::response;
 use super::retry::{Attempts, Failure};
-use super::transport::{Route, Transport, join, network, shown, within};
+use super::transport::{Route, Transport, join, network, within};
 use crate::env::Env;
+use crate::oci::http::shown;
 use crate::oci::registries_conf::Endpoint;
 use crate::oci::{Error, RegistryReference, Result};
 

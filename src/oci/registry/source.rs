@@ -10,6 +10,7 @@ use super::blob::Transfer;
 use super::options::Options;
 use super::pipe::pipe;
 use super::server::Server;
+use super::throttle::Throttle;
 use crate::env::Env;
 use crate::oci::manifest::LayerDescriptor;
 use crate::oci::platform::Platform;
@@ -31,6 +32,7 @@ pub struct RegistrySource {
     servers: Vec<Arc<Server>>,
     /// The server that the image was resolved at is asked first from then on.
     preferred: AtomicUsize,
+    throttle: Arc<Throttle>,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
@@ -38,10 +40,6 @@ pub struct RegistrySource {
 impl RegistrySource {
     /// Reads the machine's configuration for the reference: aliases, mirrors, certificates. A reference to a
     /// directory or archive is an error.
-    pub fn new(reference: &ImageReference, env: &Env) -> Result<Self> {
-        Self::with_options(reference, env, &Options::default())
-    }
-
     pub fn with_options(reference: &ImageReference, env: &Env, options: &Options) -> Result<Self> {
         let conf = registries_conf::load(env)?;
         let registry = match reference {
@@ -62,11 +60,28 @@ impl RegistrySource {
             .build()
             .map_err(Error::io("starting the threads that speak to registries"))?;
         let (name, preferred) = (reference.to_string(), AtomicUsize::new(0));
-        Ok(Self { name, servers, preferred, runtime: Some(runtime) })
+        let throttle = Arc::new(Throttle::new(options.rate));
+        Ok(Self { name, servers, preferred, throttle, runtime: Some(runtime) })
     }
 
     fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("only drop takes the runtime")
+    }
+
+    /// Asks the servers in order, and remembers which one answered. The error is that of the last, the primary.
+    fn at_first<T>(&self, ask: impl Fn(&Server) -> Result<T>) -> Result<T> {
+        let primary = self.servers.len() - 1;
+        for (index, server) in self.servers.iter().enumerate() {
+            match ask(server) {
+                Ok(answer) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(error) if index == primary => return Err(error),
+                Err(error) => tracing::warn!("mirror {}: {error}", server.name()),
+            }
+        }
+        Err(Error::NotFound { what: self.name.clone(), known: Vec::new() })
     }
 
     fn resolve_at(&self, server: &Server, platform: &Platform) -> Result<ResolvedImage> {
@@ -77,26 +92,20 @@ impl RegistrySource {
 
 impl ImageSource for RegistrySource {
     fn resolve(&self, platform: &Platform) -> Result<ResolvedImage> {
-        let primary = self.servers.len() - 1;
-        for (index, server) in self.servers.iter().enumerate() {
-            match self.resolve_at(server, platform) {
-                Ok(image) => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(image);
-                }
-                Err(error) if index == primary => return Err(error),
-                Err(error) => tracing::warn!("mirror {}: {error}", server.name()),
-            }
-        }
-        Err(Error::NotFound { what: self.name.clone(), known: Vec::new() })
+        self.at_first(|server| self.resolve_at(server, platform))
     }
 
     fn open_blob(&self, layer: &LayerDescriptor) -> Result<Box<dyn Read + Send>> {
         let mut servers = self.servers.clone();
         servers.rotate_left(self.preferred.load(Ordering::Relaxed));
         let (sender, reader) = pipe();
-        self.runtime().spawn(Transfer::new(layer.digest, layer.size, sender).run(servers));
+        let transfer = Transfer::new(layer.digest, layer.size, sender, self.throttle.clone());
+        self.runtime().spawn(transfer.run(servers));
         Ok(Box::new(reader))
+    }
+
+    fn tags(&self) -> Result<Vec<String>> {
+        self.at_first(|server| self.runtime().block_on(server.tags()))
     }
 }
 

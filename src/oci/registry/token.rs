@@ -18,8 +18,9 @@ use super::challenge::{Bearer, Carrying, permitted_realm};
 use super::response;
 use super::retry::Failure;
 use super::stall::Meter;
-use super::transport::{self, Route, Transport, USER_AGENT, within};
+use super::transport::{Route, Transport, within};
 use crate::oci::auth::Credentials;
+use crate::oci::http::{Trust, USER_AGENT, shown};
 use crate::oci::{Error, Result};
 
 /// More than any token; registries' tokens have some kilobytes.
@@ -51,11 +52,11 @@ impl Exchange {
     ) -> Result<String, Failure> {
         let carrying = if credentials.is_some() { Carrying::Credentials } else { Carrying::Nothing };
         let realm = permitted_realm(&bearer.realm, &route.base, carrying)
-            .map_err(|reason| Error::Unauthorized { what: transport.host.clone(), reason })?;
-        tracing::debug!("{} sends us to {} for a token", transport.host, transport::shown(&realm));
+            .map_err(|reason| Error::Unauthorized { what: transport.peer.host.clone(), reason })?;
+        tracing::debug!("{} sends us to {} for a token", transport.peer.host, shown(&realm));
         let scope = format!("repository:{repository}:pull");
         let usual =
-            transport.certificates.client.is_none() && bearer.scope.as_ref().is_none_or(|s| *s == scope);
+            transport.peer.certificates.client.is_none() && bearer.scope.as_ref().is_none_or(|s| *s == scope);
         let auth = match credentials {
             None => Some(RegistryAuth::Anonymous),
             Some(Credentials::Basic { username, password }) => {
@@ -90,7 +91,7 @@ impl Exchange {
         match tokio::time::timeout(LIBRARY_TIMEOUT.min(transport.timeouts.response), asking).await {
             Ok(Ok(token)) => token,
             Ok(Err(error)) => {
-                tracing::debug!("oci-client got no token from {}: {error}", transport.host);
+                tracing::debug!("oci-client got no token from {}: {error}", transport.peer.host);
                 None
             }
             Err(_) => None,
@@ -99,9 +100,9 @@ impl Exchange {
 }
 
 fn config(transport: &Transport, route: &Route) -> ClientConfig {
-    let authorities = &transport.certificates.authorities;
+    let authorities = &transport.peer.certificates.authorities;
     let certificate = |pem: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() };
-    let proxies = transport.proxies.clone();
+    let proxies = transport.peer.proxies.clone();
     // The library looks for proxies in the process's variables unless it is given one; this one is for no host.
     let (https_proxy, no_proxy) = match (&proxies.https, &proxies.http) {
         (None, None) => (Some("http://127.0.0.1:9".into()), Some("*".into())),
@@ -109,9 +110,9 @@ fn config(transport: &Transport, route: &Route) -> ClientConfig {
     };
     ClientConfig {
         protocol: if route.base.scheme() == "http" { ClientProtocol::Http } else { ClientProtocol::Https },
-        accept_invalid_certificates: transport.accepts_any_certificate(),
+        accept_invalid_certificates: transport.peer.trust == Trust::Anybody,
         extra_root_certificates: authorities.iter().map(|(_, pem)| certificate(pem)).collect(),
-        connect_timeout: Some(transport.timeouts.connect),
+        connect_timeout: Some(transport.peer.connect),
         read_timeout: Some(transport.timeouts.response),
         user_agent: USER_AGENT,
         https_proxy,
@@ -152,14 +153,13 @@ async fn by_request(
     let answer = within(transport.timeouts, request.send(), &realm).await?;
     // Redirects are not followed: nobody but the realm gets the credentials.
     if !answer.status().is_success() {
-        let what = format!("getting a token for {} from {}", transport.host, transport::shown(&realm));
+        let what = format!("getting a token for {} from {}", transport.peer.host, shown(&realm));
         return Err(response::failure(answer, &what, transport.now()).await);
     }
-    let body =
-        Meter::new(transport.timeouts).read_all(answer, ANSWER_LIMIT, &transport::shown(&realm)).await?;
+    let body = Meter::new(transport.timeouts).read_all(answer, ANSWER_LIMIT, &shown(&realm)).await?;
     match serde_json::from_slice::<RegistryToken>(&body) {
         Ok(token) if !token.token().is_empty() => Ok(token.token().to_owned()),
-        _ => Err(Error::malformed(transport::shown(&realm), "its answer holds no token").into()),
+        _ => Err(Error::malformed(shown(&realm), "its answer holds no token").into()),
     }
 }
 

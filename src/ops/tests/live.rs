@@ -127,6 +127,8 @@ verb 'capability 3'
 verb 'prepare 3'
 verb 'prepare 2'
 mounts
+# None of it is mounted in the physical root as well, with which it would go.
+grep -c " $PWD/host/sysroot/" /proc/self/mountinfo || :
 cat host/run/nextroot/usr/name; echo
 ls host/run/nextroot/sysroot/reroot/deploy/default/deploy
 touch host/run/nextroot/etc/mine host/run/nextroot/var/mine
@@ -153,6 +155,7 @@ ls host/run/reroot
     /nextroot/etc rw 1
     /nextroot/var rw 1
     /nextroot/sysroot ro 1
+    0
     of 2
     1
     1.json

@@ -85,7 +85,13 @@ impl World {
     }
 
     pub fn context(&self) -> Context<'_> {
-        Context { env: &self.env, config: &self.config, reporter: &self.warnings, wait: Wait::No }
+        Context {
+            env: &self.env,
+            config: &self.config,
+            reporter: &self.warnings,
+            wait: Wait::No,
+            limit_rate: None,
+        }
     }
 
     pub fn sysroot(&self) -> Sysroot {

@@ -68,7 +68,7 @@ mod deploying;
 mod etc;
 mod faults;
 mod kernels;
-mod machine;
+pub mod machine;
 mod rollbacks;
 mod space;
 mod upgrading;

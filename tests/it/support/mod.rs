@@ -4,9 +4,13 @@
 pub mod boot;
 pub mod boot_menu;
 pub mod faulty_registry;
+pub mod fleet_lock;
+pub mod graph_server;
 pub mod grub_menu;
+pub mod http_server;
 pub mod image;
 pub mod memory_store;
+pub mod prometheus;
 pub mod puller;
 pub mod raw_disk;
 pub mod raw_tar;
