@@ -66,7 +66,11 @@ impl At<'_> {
 
     fn changed(&mut self, state: State) -> Next {
         match state {
-            State::Idle { until } => (State::Idle { until: until.min(self.world.next_check()) }, None),
+            // Soon, and not all machines that were changed together at once.
+            State::Idle { until } => {
+                let soon = self.world.after_about(Duration::ZERO, self.world.rules.jitter);
+                (State::Idle { until: until.min(soon) }, None)
+            }
             state @ (State::Staged { .. } | State::ReleaseFailed { .. }) => self.due(state),
             state => (state, None),
         }

@@ -344,6 +344,16 @@ fn a_hold_keeps_updates_away_until_it_ends() {
 }
 
 #[test]
+fn what_is_changed_is_looked_at_soon() {
+    let mut host = Host::idle();
+    host.wait();
+    host.answers([Event::Done, Event::Found(Found::Nothing)]);
+    assert!(host.rests_for() >= HOUR);
+    host.step(Event::Changed);
+    assert!(host.rests_for() <= host.rules.jitter);
+}
+
+#[test]
 fn update_now_waits_for_no_window_and_no_person_but_for_its_turn() {
     let mut host = Host::idle();
     host.closed = Some(Closed { until: None });
