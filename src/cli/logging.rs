@@ -11,6 +11,8 @@ pub fn of_command() {
 /// the journal.
 #[cfg(feature = "agent")]
 pub fn of_service() {
+    use std::io::IsTerminal;
+
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
 
@@ -20,7 +22,14 @@ pub fn of_service() {
         Some(Ok(journal)) => {
             tracing_subscriber::registry().with(filter).with(journal.with_field_prefix(None)).init();
         }
-        _ => start(filter),
+        // A person looks on: the time is on the wall.
+        _ => tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .without_time()
+            .init(),
     }
 }
 

@@ -65,7 +65,7 @@ fn power_cuts() {
             let is_new = vm.run("test -e /usr/lib/second").code == 0;
             assert_eq!(id, if is_new { 2 } else { 1 }, "{cut:?}");
             assert_eq!(vm.ok("cat /etc/mine"), "mine", "{cut:?}");
-            let ran = vm.run_within(crate::installed::SLOW, "reroot fsck");
+            let ran = vm.run_within(crate::installed::SLOW, "reroot --wait fsck");
             assert_eq!(ran.code, 0, "{cut:?}: {ran:?}");
         });
         found[(id - 1) as usize] += 1;

@@ -51,7 +51,10 @@ fn soft_reboot() {
     checks.reboot_by(|vm| vm.reboot_with("reroot boot-once 1 --apply"));
     checks.check("the older one has nothing of what was tried in its /usr", |vm| {
         assert_eq!(booted(vm), 1);
-        assert_eq!(vm.ok("cat /usr/lib/version; ls /usr/lib/tried 2> /dev/null || echo gone"), "1\ngone");
+        assert_eq!(
+            vm.ok("cat /usr/lib/version; echo; ls /usr/lib/tried 2> /dev/null || echo gone"),
+            "1\ngone"
+        );
         assert_eq!(vm.run("ls -d /var/tmp/reroot-usr-overlay-*").code, 2);
         settled(vm);
     });

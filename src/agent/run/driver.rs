@@ -17,13 +17,14 @@ use crate::agent::machine::{
 };
 use crate::agent::metrics::{Endpoint, serve};
 use crate::agent::runtime::{Nudge, Runtime};
-use crate::agent::{people, store};
+use crate::agent::{look, people, store};
 use crate::env::Env;
-use crate::ops::{Error, Result};
+use crate::ops::{Error, ErrorKind, Result};
+use crate::sysroot::Sysroot;
 
 /// However long there is nothing to do: the clock may be set, and a file of the configuration's time zone changed.
 const LOOK: Duration = Duration::from_secs(60);
-/// What a run for one update waits for.
+/// What a run for one update waits for, in all.
 const ONCE_WAITS: Duration = Duration::from_secs(15 * 60);
 
 /// How long the agent runs.
@@ -37,6 +38,12 @@ pub enum Mode {
 
 /// Runs the agent of this machine. An error is one of its beginning: nothing that comes later ends it.
 pub fn run(sysroot: PathBuf, mode: Mode, env: &Env) -> Result<()> {
+    // Where nothing runs from a deployment there is nothing to wait for. Everything else may be different in a minute.
+    if let Err(error) = look::booted(&Sysroot::open(&sysroot, env)?.observe()?)
+        && error.kind() == ErrorKind::Incompatible
+    {
+        return Err(error);
+    }
     let runtime = Runtime::take(env)?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let tokio = tokio.map_err(Error::io("starting the agent"))?;
@@ -54,6 +61,8 @@ struct Driver {
     setup: Option<Arc<Setup>>,
     notes: Notes,
     agent: Agent,
+    /// What is left of [`ONCE_WAITS`].
+    patience: Duration,
     /// What came from outside while an answer was waited for.
     later: VecDeque<Event>,
     /// Metrics, and hooks that nobody waits for.
@@ -79,6 +88,7 @@ impl Driver {
             setup: None,
             notes,
             agent,
+            patience: ONCE_WAITS,
             later: VecDeque::new(),
             tasks: JoinSet::new(),
         };
@@ -144,8 +154,8 @@ impl Driver {
         }
         let until = self.agent.state.until().unwrap_or(Timestamp::MIN);
         let wait = Duration::try_from(until.duration_since(self.host.now())).unwrap_or(Duration::ZERO);
-        if self.mode == Mode::Once && wait > ONCE_WAITS {
-            return None;
+        if self.mode == Mode::Once {
+            self.patience = self.patience.checked_sub(wait.min(LOOK)).filter(|left| wait <= *left)?;
         }
         tokio::select! {
             () = tokio::time::sleep(wait.min(LOOK)) => Some(Event::Tick),
@@ -224,6 +234,10 @@ impl Driver {
     /// Without a configuration nothing is done but giving back a lock.
     fn rules(&self) -> Rules {
         match &self.setup {
+            // The timer has spread its machines already.
+            Some(setup) if self.mode == Mode::Once => {
+                Rules { jitter: Duration::ZERO, ..Rules::from(&setup.settings) }
+            }
             Some(setup) => Rules::from(&setup.settings),
             None => Rules {
                 policy: Policy::None,
