@@ -41,7 +41,12 @@ fn a_timer_updates_and_stays_with_what_works() {
     });
     let bad = Fault::Panic.layer(&host.image);
     host.publish("3", bad);
-    host.checks.reboot_by(|vm| vm.reboot_with("systemctl start reroot-update.service"));
+    host.checks.reboot_by(|vm| {
+        vm.restart_until(
+            "systemctl start reroot-update.service",
+            "findmnt -no FSROOT / | grep -q '/deploy/2$'",
+        );
+    });
     host.checks.check("a bad version falls back, and is not installed again", |vm| {
         assert_eq!((booted(vm), vm.ok("cat /usr/lib/version").as_str()), (2, "2"));
         assert!(events(vm, 3).contains(&"fell-back".to_owned()), "{:?}", events(vm, 3));

@@ -243,8 +243,14 @@ impl Vm {
 
     /// Reboots, and waits for a boot in which the script succeeds, however many others come before it.
     pub fn reboot_until(&mut self, script: &str) {
+        self.restart_until("systemctl reboot", script);
+    }
+
+    /// Runs a command that reboots the machine, and waits for a boot in which the script succeeds, however many others come
+    /// before it.
+    pub fn restart_until(&mut self, command: &str, script: &str) {
         self.since = self.console.position();
-        self.ok(&in_a_moment("systemctl reboot"));
+        self.ok(&in_a_moment(command));
         let end = Instant::now() + 2 * BOOT;
         while Instant::now() < end {
             if let Some(boot_id) = self.channel.hello(Duration::from_secs(2))
