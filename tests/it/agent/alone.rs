@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::host::Host;
+use crate::day_two::machine::os;
 use crate::support::image::Layer;
 
 /// A window that is never open while the test runs: it opens when this week was a month ago.
@@ -174,6 +175,45 @@ fn the_highest_version_among_the_tags_is_followed() {
     host.reboot();
     let origin = host.machine.read(2, "../2.origin").unwrap();
     assert!(origin.contains(":1.10.0\""), "{origin}");
+}
+
+#[test]
+fn an_image_is_left_to_others_until_it_is_old_enough() {
+    let mut host = Host::outdated();
+    let unborn = os(2, Layer::new()).created("2999-01-01T00:00:00Z");
+    host.machine.layout.tag("stable", &unborn);
+    host.configure("[agent]\njitter = \"0\"\n[update]\nmin-age = \"2d\"\n");
+    host.start();
+    let status = host.wait("checked", |status| status["agent"]["lastCheck"].is_object());
+    assert_eq!(status["agent"]["lastCheck"]["result"], "too young, waits until 2999-01-03T00:00:00Z");
+    assert_eq!(host.machine.status()["staged"], Value::Null);
+    host.machine.ok(&["agent", "update-now"]);
+    host.wait_for("rebooting");
+}
+
+#[test]
+fn its_metrics_are_on_a_socket() {
+    use std::io::Read;
+    let mut host = Host::outdated();
+    host.configure("[agent]\njitter = \"0\"\npolicy = \"check\"\n");
+    host.start();
+    host.wait("checked", |status| {
+        status["agent"]["lastCheck"].is_object() && status["agent"]["state"] == "idle"
+    });
+    let socket = host.machine.run_dir().join("agent/metrics.sock");
+    let mut text = String::new();
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    for line in [
+        "reroot_agent_state{state=\"idle\"} 1",
+        "reroot_agent_checks_total 1",
+        "reroot_agent_updates_enabled 0",
+        "reroot_agent_config_valid 1",
+        "reroot_agent_window_seconds_per_week 604800",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("reroot_agent_booted_info{version=\"1\",digest=\"sha256:"), "{text}");
 }
 
 #[test]

@@ -7,10 +7,14 @@ use crate::support::graph_server::{GraphServer, Releases};
 use crate::support::image::Layer;
 use crate::support::skip::skip;
 
-fn with_lock(url: &str, node: u32) -> String {
+/// A graph, a window that is always open, and a lock.
+fn in_a_fleet(graph: &str, lock: &str, node: u32) -> String {
     format!(
-        "[agent]\njitter = \"0\"\n[identity]\ngroup = \"web\"\nnode-id = \"0000000000000000000000000000000{node}\"\n\
-         [reboot]\nstrategy = \"fleet-lock\"\n[reboot.fleet-lock]\nbase-url = \"{url}\"\n"
+        "[agent]\njitter = \"0\"\n[update]\nfollow = \"graph\"\n[graph]\nbase-url = \"{graph}\"\n\
+         [identity]\ngroup = \"web\"\nnode-id = \"0000000000000000000000000000000{node}\"\n\
+         [reboot]\nstrategy = [\"periodic\", \"fleet-lock\"]\n[reboot.periodic]\ntime-zone = \"UTC\"\n\
+         [[reboot.periodic.window]]\ndays = [\"Mon\", \"Tue\", \"Wed\", \"Thu\", \"Fri\", \"Sat\", \"Sun\"]\n\
+         start-time = \"00:00\"\nlength = \"24h\"\n[reboot.fleet-lock]\nbase-url = \"{lock}\"\n"
     )
 }
 
@@ -21,11 +25,16 @@ fn two_hosts_restart_one_after_the_other() {
     }
     let etcd = Etcd::start();
     let lock = FleetLockServer::start(&etcd.address, 1);
-    let [mut first, mut second] = [1, 2].map(|node| {
-        let host = Host::outdated();
-        host.configure(&with_lock(&lock.base_url(), node));
-        host
-    });
+    let [mut first, mut second] = [Host::outdated(), Host::outdated()];
+    // The same images on both.
+    let digests: Vec<_> = [1u32, 2].map(|n| first.machine.publish(&format!("v{n}"), n, Layer::new())).into();
+    let same = [1u32, 2].map(|n| second.machine.publish(&format!("v{n}"), n, Layer::new()));
+    assert_eq!(digests, same);
+    let [one, two] = [0, 1].map(|n: usize| digests[n].parse().unwrap());
+    let graph =
+        GraphServer::start(&Releases::new().release("1", &one, &[]).release("2", &two, &[]).edge(0, 1));
+    first.configure(&in_a_fleet(&graph.base_url(), &lock.base_url(), 1));
+    second.configure(&in_a_fleet(&graph.base_url(), &lock.base_url(), 2));
     first.start();
     first.wait_for("rebooting");
     assert_eq!(holders(&etcd.address, "web"), ["00000000000000000000000000000001"]);
