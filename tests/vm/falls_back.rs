@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::checks::off;
-use crate::day_two::{Host, entries, events, running, timed};
+use crate::checks::{off, running};
+use crate::day_two::{Host, entries, events, timed};
 use crate::harness::derived::archive_of;
 use crate::harness::image::Variant;
 use crate::harness::{Image, Vm};

@@ -27,7 +27,7 @@ fn uefi_grub() {
     checks.check("it boots, and is first in the menu", |vm| {
         assert_eq!(booted(vm), 2);
         assert!(vm.ok("cat /proc/cmdline").split_whitespace().any(|argument| argument == "second"));
-        vm.run("systemctl is-system-running --wait");
+        vm.run_within(SLOW, "systemctl is-system-running --wait");
         assert_eq!(vm.ok("grep -c ^menuentry /boot/loader/grub.cfg"), "2");
         let ran = vm.run_within(SLOW, "reroot rollback");
         assert_eq!(ran.code, 0, "{ran:?}");

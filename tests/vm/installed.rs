@@ -86,7 +86,7 @@ fn two_deployments() {
     });
     checks.check("the menu has both, the new one first", |vm| {
         // Until then its entry has counters.
-        vm.run("systemctl is-system-running --wait");
+        vm.run_within(SLOW, "systemctl is-system-running --wait");
         assert_eq!(menu(vm), ["reroot-0000000002.conf", "reroot-0000000001.conf"]);
         let entry = vm.ok("cat /boot/loader/entries/reroot-0000000002.conf");
         assert!(["root=UUID=", " second ", " console=ttyS0 "].iter().all(|a| entry.contains(a)), "{entry}");
