@@ -39,6 +39,20 @@ fn a_timer_updates_and_stays_with_what_works() {
         vm.ok("systemctl start reroot-update.service && reroot agent status");
         assert_eq!(vm.run("ls /run/reroot/staged.json").code, 2);
     });
+    host.checks.check("the agent is a service that says what it does, and in the journal as well", |vm| {
+        vm.ok("mkdir -p /etc/reroot/agent.d && echo 'agent.jitter = \"0\"' > /etc/reroot/agent.d/50-test.toml");
+        vm.ok("systemctl start reroot-agent.service");
+        let is_idle = "for n in $(seq 60); do systemctl show -P StatusText reroot-agent | grep -q ^idle && exit; sleep 1; done; exit 1";
+        vm.ok(is_idle);
+        assert_ne!(vm.ok("systemctl show -P WatchdogUSec reroot-agent"), "infinity");
+        vm.ok("systemctl reload reroot-agent.service && systemctl is-active reroot-agent.service");
+        let started = vm.ok("journalctl -q -b -o cat MESSAGE_ID=7b87e4959ba14a56923fdbd6b3840415 -u reroot-agent");
+        assert_eq!(started, "the agent runs");
+        let status: Value = serde_json::from_str(&vm.ok("reroot agent status --json")).unwrap();
+        assert_eq!(status["running"], true, "{status:#}");
+        vm.ok("systemctl stop reroot-agent.service");
+        assert_eq!(vm.run("systemctl is-failed reroot-agent.service").output.trim(), "inactive");
+    });
     let bad = Fault::Panic.layer(&host.image);
     host.publish("3", bad);
     host.checks.reboot_by(|vm| {
