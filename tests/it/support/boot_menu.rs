@@ -108,7 +108,10 @@ pub fn id_in_menu(file_name: &str) -> String {
 pub fn check_settled(root: &Path, boot: &Path, what: &str) -> Vec<Bootable> {
     let menu = check(root, boot, what);
     let mut records = records(root);
-    records.sort_by_key(|(order, ..)| Reverse(*order));
+    // What has no attempts left is last.
+    let gave_up =
+        |order: u64| menu.iter().any(|entry| entry.order == order && entry.file_name.contains("+0"));
+    records.sort_by_key(|(order, ..)| (gave_up(*order), Reverse(*order)));
     let listed: Vec<_> = menu.iter().map(|e| (e.order, e.stateroot.clone(), e.id)).collect();
     assert_eq!(listed, records, "{what}: the menu (left) and the deployments");
     for entry in &menu {
