@@ -1,5 +1,7 @@
 //! What is told of the machine, beside what decisions need.
 
+use std::collections::BTreeSet;
+
 use crate::digest::Sha256;
 use crate::ops::Result;
 use crate::sysroot::{Observed, Sysroot};
@@ -10,8 +12,8 @@ pub struct Facts {
     pub version: Option<String>,
     pub digest: Sha256,
     pub reference: String,
-    /// Images that failed in this stateroot.
-    pub failed_images: usize,
+    /// Images that failed in this stateroot: not to come back by themselves.
+    pub failed: BTreeSet<Sha256>,
 }
 
 impl Facts {
@@ -22,7 +24,7 @@ impl Facts {
             version: record.image.version.clone(),
             digest: record.image.digest,
             reference: record.image.reference.clone(),
-            failed_images: failed.count(),
+            failed: failed.map(|image| image.digest).collect(),
         })
     }
 }

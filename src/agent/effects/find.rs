@@ -1,21 +1,20 @@
 //! What there is to install.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::failure::Trouble;
 use super::{Host, Setup};
 use crate::agent::config::{Follow, Settings};
+use crate::agent::facts::Facts;
 use crate::agent::graph::{self, Booted, Graph, Request};
-use crate::agent::machine::{Failure, Found, Source, Target};
+use crate::agent::look;
+use crate::agent::machine::{Found, Source, Target};
 use crate::agent::version::Pattern;
-use crate::agent::{http, look};
 use crate::digest::Sha256;
 use crate::oci::ImageReference;
-use crate::ops::{
-    Context, Downgrade, Error, Refused, Result, UpdateCheck, UpgradeOptions, check_upgrade, list_tags,
-};
+use crate::ops::{Context, Downgrade, Error, Result, UpdateCheck, UpgradeOptions, check_upgrade, list_tags};
 use crate::sysroot::Sysroot;
 
 /// What a check has seen.
@@ -39,36 +38,22 @@ pub struct SeenGraph {
     pub known: bool,
 }
 
-/// What runs, in the words of servers.
-#[derive(Debug, Clone)]
-struct Runs {
-    digest: Sha256,
-    version: String,
-    /// What failed here, and what is not to come back by itself.
-    failed: BTreeSet<Sha256>,
-    reference: String,
-}
-
 /// Looks for an update. `ours` is what the agent has staged itself; `urgent`: somebody does not want to wait.
 pub async fn find(
     host: &Host,
     setup: &std::sync::Arc<Setup>,
     ours: Option<Sha256>,
     urgent: bool,
-) -> Result<Seen, Failure> {
-    let failure = |error: Error| Failure { kind: super::kind(&error).into(), reason: error.to_string() };
-    let runs = host.verb(None, |sysroot, _| runs(sysroot)).await.map_err(failure)?;
+) -> Result<Seen, Trouble> {
+    let runs = |sysroot: &Sysroot, _: &Context<'_>| Facts::of(sysroot, &sysroot.observe()?);
+    let runs = host.verb(None, runs).await?;
     let mut seen_graph = None;
     let mut manifest = None;
     if let Some(client) = setup.graph(urgent) {
         let repository = runs.reference.parse::<ImageReference>().ok();
         let image = repository.map_or(runs.digest.to_string(), |reference| place(&reference, &runs.digest));
-        let booted = Booted { version: &runs.version, image: &image };
-        let failure = |error: http::Error| Failure {
-            kind: error.label().into_owned().into(),
-            reason: error.to_string(),
-        };
-        let graph = client.map_err(failure)?.fetch(booted).await.map_err(failure)?;
+        let booted = Booted { version: runs.version.as_deref().unwrap_or_default(), image: &image };
+        let graph = client?.fetch(booted).await?;
         let request = Request {
             booted: &[runs.digest],
             denied: &runs.failed,
@@ -97,20 +82,8 @@ pub async fn find(
         let found = judge(&check, &target, &runs.digest, staged, ours, (settings, now, urgent));
         Ok((found, Some(target)))
     };
-    let (found, offered) = host.verb(None, look).await.map_err(failure)?;
+    let (found, offered) = host.verb(None, look).await?;
     Ok(Seen { found, offered, graph: seen_graph })
-}
-
-fn runs(sysroot: &Sysroot) -> Result<Runs> {
-    let observed = sysroot.observe()?;
-    let record = &look::booted(&observed)?.record;
-    let failed = sysroot.failed_images()?.into_iter().filter(|image| image.stateroot == record.stateroot);
-    Ok(Runs {
-        digest: record.image.digest,
-        version: record.image.version.clone().unwrap_or_default(),
-        failed: failed.map(|image| image.digest).collect(),
-        reference: record.image.reference.clone(),
-    })
 }
 
 /// `HOST/REPOSITORY@DIGEST`.
@@ -207,7 +180,7 @@ fn judge(
     if let Some(failed) = &check.failed {
         return Found::Refused(format!("it failed on this machine: {}", failed.reason));
     }
-    if check.refused == Some(Refused::Downgrade) || check.downgrade && !settings.allow_downgrade {
+    if check.downgrade && !settings.allow_downgrade {
         return Found::Refused("it is older than what runs".into());
     }
     let created = check.latest.timestamp.as_deref().and_then(|text| text.parse::<Timestamp>().ok());

@@ -7,6 +7,7 @@
 //! perform  an ask to its answer
 //! ```
 
+mod failure;
 mod find;
 mod host;
 mod perform;

@@ -1,9 +1,10 @@
 //! From an ask to its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::find::{Seen, find, options};
-use super::{Host, Setup, kind};
+use super::{Host, Setup};
 use crate::agent::config::SoftReboot;
 use crate::agent::facts::Facts;
 use crate::agent::fleet_lock::Operation;
@@ -31,11 +32,13 @@ pub struct Answer {
     pub facts: Option<Facts>,
     pub seen: Option<Seen>,
     pub lock: Option<(Operation, http::Result<()>)>,
+    /// When the server that has answered wants to be asked again.
+    pub retry_after: Option<Duration>,
 }
 
 impl From<Event> for Answer {
     fn from(event: Event) -> Self {
-        Self { event, facts: None, seen: None, lock: None }
+        Self { event, facts: None, seen: None, lock: None, retry_after: None }
     }
 }
 
@@ -57,7 +60,9 @@ pub async fn perform(asked: Asked, host: Host, setup: Option<Arc<Setup>>) -> Ans
         Ask::MayReboot(target) => hook(&host, &setup, hooks::Kind::PreReboot, Some(target)).await.into(),
         Ask::Check => match find(&host, &setup, ours.map(|target| target.digest), urgent).await {
             Ok(seen) => Answer { seen: Some(seen.clone()), ..Event::Found(seen.found).into() },
-            Err(failure) => Event::Failed(failure).into(),
+            Err(trouble) => {
+                Answer { retry_after: trouble.retry_after(), ..Event::Failed(trouble.into()).into() }
+            }
         },
         Ask::Stage(target) => {
             let rate = setup.settings.limit_rate;
@@ -83,9 +88,7 @@ pub async fn perform(asked: Asked, host: Host, setup: Option<Arc<Setup>>) -> Ans
 }
 
 fn answer(result: Result<Event>) -> Event {
-    result.unwrap_or_else(|error| {
-        Event::Failed(Failure { kind: kind(&error).into(), reason: error.to_string() })
-    })
+    result.unwrap_or_else(|error| Event::Failed(Failure::from(&error)))
 }
 
 async fn observe(host: &Host) -> Answer {
@@ -111,11 +114,10 @@ async fn lock(setup: &Setup, operation: Operation) -> Answer {
         Err(error) if operation == Operation::PreReboot && error.refusal().is_some() => {
             Event::No(error.to_string())
         }
-        Err(error) => {
-            Event::Failed(Failure { kind: error.label().into_owned().into(), reason: error.to_string() })
-        }
+        Err(error) => Event::Failed(error.into()),
     };
-    Answer { lock: Some((operation, result)), ..event.into() }
+    let retry_after = result.as_ref().err().and_then(|error| error.refusal()?.retry_after);
+    Answer { lock: Some((operation, result)), retry_after, ..event.into() }
 }
 
 async fn hook(host: &Host, setup: &Setup, kind: hooks::Kind, about: Option<Target>) -> Event {

@@ -36,4 +36,4 @@ mod world;
 pub use event::{Ask, Event, Failure, Found, Observation, Step, Tell};
 pub use state::{Agent, Attempts, Blocker, Memory, Source, State, Target};
 pub use step::step;
-pub use world::{Closed, Hold, Policy, Rules, World};
+pub use world::{Closed, Hold, Policy, Rules, World, later};

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::world::{Policy, Rules};
 use crate::digest::Sha256;
 
 /// An agent at rest, or waiting for an answer.
@@ -201,6 +202,13 @@ pub struct Memory {
     pub lock: bool,
     /// Somebody wants the update now, whatever the window says.
     pub urgent: bool,
+}
+
+impl Memory {
+    /// How far the agent may go.
+    pub fn policy(&self, rules: &Rules) -> Policy {
+        if self.urgent { Policy::Apply } else { rules.policy }
+    }
 }
 
 /// How often staging an image has failed.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::event::{Ask, Event, Failure, Found, Observation, Step, Tell};
 use super::state::{Agent, Attempts, Blocker, Memory, State, Target};
-use super::world::{Policy, World};
+use super::world::{Policy, World, later};
 
 /// After so many an image is not tried again until somebody asks for it, or another one is offered.
 pub const MOST_ATTEMPTS: u32 = 12;
@@ -99,7 +99,7 @@ impl At<'_> {
                 self.settle()
             }
             (State::Releasing { failures }, Event::Failed(_)) => {
-                let until = self.world.after_about(backoff(failures), SOON);
+                let until = self.patient(self.world.after_about(backoff(failures), SOON));
                 (State::ReleaseFailed { until, failures: failures.saturating_add(1) }, None)
             }
             (State::Asking, Event::Done) => (State::Checking, Some(Ask::Check)),
@@ -221,7 +221,7 @@ impl At<'_> {
         if self.memory.lock {
             return release(0);
         }
-        (State::Idle { until: self.world.next_check() }, None)
+        (State::Idle { until: self.patient(self.world.next_check()) }, None)
     }
 
     fn found(&mut self, found: Found) -> Next {
@@ -369,7 +369,7 @@ impl At<'_> {
             Blocker::Window => world.closed.and_then(|closed| closed.until),
             Blocker::Users(_) => Some(world.after(world.rules.postpone)),
             Blocker::Rollback(_) | Blocker::Hook(_) | Blocker::Reboot(_) => Some(world.after(LATER)),
-            Blocker::Lock(_) => Some(world.after_about(SOON, LATER)),
+            Blocker::Lock(_) => Some(self.patient(world.after_about(SOON, LATER))),
         };
         let check = self.next_check_after(checked_at);
         let until = ends.map_or(check, |ends| ends.min(check));
@@ -378,14 +378,20 @@ impl At<'_> {
 
     /// A time before which nothing newer is looked for; now when the clock was set back.
     fn next_check_after(&self, checked_at: Timestamp) -> Timestamp {
-        let interval = jiff::SignedDuration::try_from(self.world.rules.interval);
-        let next = checked_at.checked_add(interval.unwrap_or(jiff::SignedDuration::MAX));
-        let next = next.unwrap_or(Timestamp::MAX);
-        if checked_at > self.world.now { self.world.now } else { next }
+        match checked_at > self.world.now {
+            true => self.world.now,
+            false => later(checked_at, self.world.rules.interval),
+        }
+    }
+
+    /// Not before the server wants to be asked again, within reason.
+    fn patient(&self, until: Timestamp) -> Timestamp {
+        let wanted = self.world.retry_after.map(|wait| self.world.after(wait.min(LONGEST)));
+        wanted.map_or(until, |wanted| until.max(wanted))
     }
 
     fn policy(&self) -> Policy {
-        if self.memory.urgent { Policy::Apply } else { self.world.rules.policy }
+        self.memory.policy(self.world.rules)
     }
 }
 

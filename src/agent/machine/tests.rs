@@ -57,6 +57,7 @@ struct Host {
     rules: Rules,
     closed: Option<Closed>,
     hold: Option<Hold>,
+    retry_after: Option<Duration>,
 }
 
 impl Host {
@@ -69,6 +70,7 @@ impl Host {
             rules: rules(),
             closed: None,
             hold: None,
+            retry_after: None,
         }
     }
 
@@ -96,6 +98,7 @@ impl Host {
             closed: self.closed,
             hold: self.hold.as_ref(),
             dice: 0,
+            retry_after: self.retry_after,
         };
         let next = step(self.agent.clone(), event, &world);
         self.agent = next.agent;
@@ -341,6 +344,19 @@ fn a_hold_keeps_updates_away_until_it_ends() {
     assert_eq!(host.agent.state.until(), Some(until));
     host.wait();
     assert_eq!(host.ask, Some(Ask::Observe));
+}
+
+#[test]
+fn a_server_that_wants_to_be_left_alone_is_within_reason() {
+    for (wanted, rests) in [(None, 60), (Some(7), 60), (Some(600), 600), (Some(1 << 40), 3600)] {
+        let mut host = Host::idle();
+        host.rules.interval = Duration::from_secs(60);
+        host.wait();
+        host.answers([Event::Done]);
+        host.retry_after = wanted.map(Duration::from_secs);
+        host.answers([failed("429")]);
+        assert_eq!((host.agent.state.name(), host.rests_for().as_secs()), ("idle", rests));
+    }
 }
 
 #[test]

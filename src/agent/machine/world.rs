@@ -32,6 +32,8 @@ pub struct World<'a> {
     pub hold: Option<&'a Hold>,
     /// A random number, for jitter.
     pub dice: u64,
+    /// When the server that has just answered wants to be asked again.
+    pub retry_after: Option<Duration>,
 }
 
 /// No maintenance window is open.
@@ -56,11 +58,16 @@ impl Hold {
     }
 }
 
+/// A time after another; the last one when there is none.
+pub fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX);
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
 impl World<'_> {
     /// A time from now.
     pub fn after(&self, wait: Duration) -> Timestamp {
-        let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::MAX);
-        self.now.checked_add(wait).unwrap_or(Timestamp::MAX)
+        later(self.now, wait)
     }
 
     /// A time from now, and a random part of `jitter` later.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::notes::{Notes, shown};
 use super::outside::{Ears, Outside};
-use crate::agent::effects::{Answer, Asked, Host, Setup, kind, perform, tell_hooks};
+use crate::agent::effects::{Asked, Host, Setup, perform, tell_hooks};
 use crate::agent::journal::{Milestone, note};
 use crate::agent::machine::{
     Agent, Ask, Closed, Event, Failure, Hold, Memory, Policy, Rules, Tell, World, step,
@@ -63,6 +63,8 @@ struct Driver {
     agent: Agent,
     /// What is left of [`ONCE_WAITS`].
     patience: Duration,
+    /// When the server that has just answered wants to be asked again.
+    retry_after: Option<Duration>,
     /// What came from outside while an answer was waited for.
     later: VecDeque<Event>,
     /// Metrics, and hooks that nobody waits for.
@@ -89,6 +91,7 @@ impl Driver {
             notes,
             agent,
             patience: ONCE_WAITS,
+            retry_after: None,
             later: VecDeque::new(),
             tasks: JoinSet::new(),
         };
@@ -120,29 +123,25 @@ impl Driver {
     /// Waits for the answer; nothing when the agent is to end.
     async fn ask(&mut self, ask: Ask) -> Option<Event> {
         self.notes.asking(&ask);
-        let policy = if self.agent.memory.urgent { Policy::Apply } else { self.rules().policy };
+        let memory = &self.agent.memory;
         let asked = Asked {
             ask: ask.clone(),
-            ours: self.agent.memory.staged.clone(),
-            urgent: self.agent.memory.urgent,
-            policy,
+            ours: memory.staged.clone(),
+            urgent: memory.urgent,
+            policy: memory.policy(&self.rules()),
         };
         let mut work = Box::pin(perform(asked, self.host.clone(), self.setup.clone()));
         loop {
             tokio::select! {
                 answer = &mut work => {
                     self.notes.answered(&ask, &answer, self.host.now());
-                    let Answer { event, .. } = answer;
-                    return Some(event);
+                    self.retry_after = answer.retry_after;
+                    return Some(answer.event);
                 }
-                outside = self.ears.next() => match outside {
-                    Outside::End => return None,
-                    Outside::Reload => {
-                        self.configure();
-                        self.later.push_back(Event::Changed);
-                    }
-                    Outside::Nudge(nudge) => self.later.push_back(event_of(nudge)),
-                },
+                outside = self.ears.next() => {
+                    let event = self.heard(outside)?;
+                    self.later.push_back(event);
+                }
             }
         }
     }
@@ -159,21 +158,29 @@ impl Driver {
         }
         tokio::select! {
             () = tokio::time::sleep(wait.min(LOOK)) => Some(Event::Tick),
-            outside = self.ears.next() => match outside {
-                Outside::End => None,
-                Outside::Reload => {
-                    self.configure();
-                    Some(Event::Changed)
-                }
-                Outside::Nudge(nudge) => Some(event_of(nudge)),
-            },
+            outside = self.ears.next() => self.heard(outside),
+        }
+    }
+
+    /// What a word from outside means; nothing when the agent is to end.
+    fn heard(&mut self, outside: Outside) -> Option<Event> {
+        match outside {
+            Outside::End => None,
+            Outside::Reload => {
+                self.configure();
+                Some(Event::Changed)
+            }
+            Outside::Nudge(Nudge::Changed) => Some(Event::Changed),
+            Outside::Nudge(Nudge::UpdateNow) => Some(Event::UpdateNow),
         }
     }
 
     fn step(&mut self, event: Event) -> Option<Ask> {
         let (rules, hold, now) = (self.rules(), self.hold(), self.host.now());
         let dice = uuid::Uuid::new_v4().as_u64_pair().0;
-        let world = World { now, rules: &rules, closed: self.closed(now), hold: hold.as_ref(), dice };
+        let retry_after = self.retry_after.take();
+        let world =
+            World { now, rules: &rules, closed: self.closed(now), hold: hold.as_ref(), dice, retry_after };
         let before = self.agent.clone();
         let next = step(std::mem::take(&mut self.agent), event, &world);
         self.agent = next.agent;
@@ -183,8 +190,7 @@ impl Driver {
             note(Milestone::Failed, &error.to_string());
             // What might be forgotten is not done: nobody would give this lock back.
             if self.agent.memory.lock && !before.memory.lock {
-                let failure = Failure { kind: kind(&error).into(), reason: error.to_string() };
-                return self.step(Event::Failed(failure));
+                return self.step(Event::Failed(Failure::from(&error)));
             }
         }
         for tell in next.tell {
@@ -288,12 +294,5 @@ impl Driver {
                 Err(error) => tracing::warn!(target: "reroot::agent", "metrics cannot be shown: {error}"),
             }
         }
-    }
-}
-
-fn event_of(nudge: Nudge) -> Event {
-    match nudge {
-        Nudge::Changed => Event::Changed,
-        Nudge::UpdateNow => Event::UpdateNow,
     }
 }

@@ -91,7 +91,7 @@ impl Notes {
         }
         if let Some(facts) = &answer.facts {
             self.metrics.booted(facts.version.as_deref().unwrap_or_default(), &facts.digest);
-            self.metrics.failed_images(facts.failed_images);
+            self.metrics.failed_images(facts.failed.len());
             self.facts = Some(facts.clone());
         }
         if let Some(seen) = &answer.seen {

@@ -13,7 +13,9 @@ use super::plan::Plan;
 use super::releases::{Number, Releases, digest, number};
 use crate::agent::config::{Follow, Settings};
 use crate::agent::graph::{self, Request};
-use crate::agent::machine::{Agent, Ask, Closed, Event, Found, Rules, Source, State, Target, World, step};
+use crate::agent::machine::{
+    Agent, Ask, Closed, Event, Found, Rules, Source, State, Target, World, later, step,
+};
 use crate::ops::Downgrade;
 
 /// Nobody's number: of what happens outside the hosts.
@@ -168,7 +170,14 @@ impl<'a> Fleet<'a> {
             let closed = self.closed();
             let (now, rules) = (self.now, &self.rules);
             let this = &mut self.hosts[host as usize];
-            let world = World { now, rules, closed, hold: None, dice: next_random(&mut this.random) };
+            let world = World {
+                now,
+                rules,
+                closed,
+                hold: None,
+                dice: next_random(&mut this.random),
+                retry_after: None,
+            };
             let next = step(std::mem::take(&mut this.agent), event, &world);
             this.agent = next.agent;
             match next.ask {
@@ -337,9 +346,4 @@ impl<'a> Fleet<'a> {
         }
         self.outcome
     }
-}
-
-fn later(time: Timestamp, by: Duration) -> Timestamp {
-    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-    time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
