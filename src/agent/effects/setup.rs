@@ -31,8 +31,13 @@ impl Setup {
             Follow::Graph(graph) => Some(graph),
             _ => None,
         };
+        // Without one of its own a host would have the lock of all others that have none.
+        let node_id = match graph_settings.is_some() || settings.reboot.fleet_lock.is_some() {
+            true => Some(settings.identity.id()?),
+            false => settings.identity.node_id,
+        };
         let identity = Identity {
-            node_id: settings.identity.node_id.map(|id| id.simple().to_string()).unwrap_or_default(),
+            node_id: node_id.map(|id| id.simple().to_string()).unwrap_or_default(),
             group: settings.identity.group.clone(),
             arch: Platform::host().architecture,
             platform: settings.identity.platform.clone(),
@@ -76,6 +81,31 @@ impl From<&Settings> for Rules {
                 Users::Postpone => reboot.postpone_times,
                 Users::Ignore => 0,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write what people write")]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn no_server_is_asked_by_a_machine_without_an_id() {
+        let root = tempfile::tempdir().unwrap();
+        let env = Env::fixed(root.path(), SystemTime::UNIX_EPOCH);
+        let directory = root.path().join("etc/reroot/agent.d");
+        std::fs::create_dir_all(&directory).unwrap();
+        assert_eq!(Setup::load(&env).unwrap().identity.node_id, "");
+        for text in [
+            "[reboot]\nstrategy = 'fleet-lock'\n[reboot.fleet-lock]\nbase-url = 'https://lock.example.com'\n",
+            "[update]\nfollow = 'graph'\n[graph]\nbase-url = 'https://graph.example.com'\n",
+        ] {
+            std::fs::write(directory.join("50.toml"), text).unwrap();
+            let error = Setup::load(&env).unwrap_err().to_string();
+            assert!(error.starts_with("this machine has no id"), "{error}");
         }
     }
 }
