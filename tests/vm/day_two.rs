@@ -1,6 +1,8 @@
 //! The life of an installed machine: upgrades from a registry, with the changes of `/etc` up to the shutdown, and
 //! rollbacks.
 
+use std::path::Path;
+
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,10 +45,18 @@ impl Host {
             }
         };
         let image = image.version("1", first, directory.path(), Shared::Linked);
-        let options = ["--bootloader", bootloader(variant)];
-        let spec = install_following(&registry.reference(), &image, name, directory.path(), &options);
-        let checks = Checks::after_login(Vm::start(&Spec { network: true, ..spec }));
+        let checks = boot_installed(name, &image, variant, &registry, directory.path());
         Some(Self { checks, registry, image, directory })
+    }
+
+    /// One more machine with the same image, on its first boot as well, that may use the registry.
+    pub fn another(&self, name: &str, variant: Variant) -> Checks {
+        let directory = self.directory.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        let mut checks = boot_installed(name, &self.image, variant, &self.registry, &directory);
+        self.registry.configure(&mut checks.vm);
+        checks.check("the first boot is complete", settled);
+        checks
     }
 
     /// Lets the machine use the registry, and settle.
@@ -61,6 +71,18 @@ impl Host {
         self.registry.push(&image);
         image
     }
+}
+
+fn boot_installed(
+    name: &str,
+    image: &Image,
+    variant: Variant,
+    registry: &Published,
+    directory: &Path,
+) -> Checks {
+    let options = ["--bootloader", bootloader(variant)];
+    let spec = install_following(&registry.reference(), image, name, directory, &options);
+    Checks::after_login(Vm::start(&Spec { network: true, ..spec }))
 }
 
 /// No unit has failed, and ours have nothing to complain of.

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
 mod by_itself;
+mod by_turns;
 mod checks;
 #[path = "../powercut/cut.rs"]
 #[allow(dead_code)]

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
+use reroot::digest::Sha256;
 use serde_json::{Value, json};
 
 use super::Image;
@@ -51,6 +52,15 @@ impl Image {
         there
     }
 
+    /// Of its manifest.
+    pub fn digest(&self) -> Sha256 {
+        json_of(&self.layout().join("index.json"))["manifests"][0]["digest"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
     /// A file of the image by the end of its path: the path, and what is in it.
     pub fn file(&self, end: &str) -> (String, Vec<u8>) {
         let index = json_of(&self.layout().join("index.json"));
@@ -77,7 +87,7 @@ impl Image {
 
     /// Writes a blob and gives its digest and size as a descriptor has them.
     fn write(&self, bytes: &[u8]) -> Value {
-        let digest = reroot::digest::Sha256::of(bytes).to_string();
+        let digest = Sha256::of(bytes).to_string();
         let path = self.layout().join(BLOBS).join(hex_of(&json!(digest)));
         File::create(path).unwrap().write_all(bytes).unwrap();
         json!({"digest": digest, "size": bytes.len()})

@@ -251,6 +251,11 @@ impl Vm {
     pub fn restart_until(&mut self, command: &str, script: &str) {
         self.since = self.console.position();
         self.ok(&in_a_moment(command));
+        self.wait_for_boot(script);
+    }
+
+    /// Waits for another boot than the last that was seen, in which the script succeeds.
+    pub fn wait_for_boot(&mut self, script: &str) {
         let end = Instant::now() + 2 * BOOT;
         while Instant::now() < end {
             if let Some(boot_id) = self.channel.hello(Duration::from_secs(2))
@@ -388,7 +393,8 @@ fn credentials() -> [(&'static str, String); 2] {
     [("systemd.unit-dropin.serial-getty@hvc0.service", shell), ("systemd.unit-dropin.getty.target", wanted)]
 }
 
-/// One of the machines that run at the same time: as many as there are processors, and four at most.
+/// One of the machines that run at the same time: as many as there are processors, but two, for a scenario with two of
+/// them, and four at most.
 #[derive(Debug)]
 struct Slot;
 
@@ -397,7 +403,7 @@ static FREED: Condvar = Condvar::new();
 
 impl Slot {
     fn take() -> Self {
-        let slots = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
+        let slots = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
         let mut taken = FREED.wait_while(TAKEN.lock().unwrap(), |taken| *taken >= slots).unwrap();
         *taken += 1;
         Self
