@@ -16,6 +16,9 @@ htpasswd:apache2-utils
 openssl:openssl
 zstd:zstd
 xz:xz-utils
+lz4:lz4
+lzop:lzop
+bzip2:bzip2
 curl:curl
 python3:python3
 mkfs.ext4:e2fsprogs

@@ -1,5 +1,5 @@
 //! Reading files of an image from its tree: links are followed inside the tree, in memory, and content comes
-//! from the store. Nothing of the image is ever opened by its path.
+//! from where the tree is: the store, or a directory that was read. Nothing of the image is ever opened by its path.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
@@ -7,22 +7,22 @@ use std::io::{BufReader, Read};
 use super::{Error, Result};
 use crate::layer;
 use crate::names::ImagePath;
-use crate::repo::{Node, Repo, Tree, TreeEntry};
+use crate::repo::{Contents, Node, Tree, TreeEntry};
 
 /// The entry that a path leads to in the tree, links followed.
-pub(super) fn follow<'t>(tree: &'t Tree, path: &str) -> Option<&'t TreeEntry> {
+pub(crate) fn follow<'t>(tree: &'t Tree, path: &str) -> Option<&'t TreeEntry> {
     layer::resolve(tree, &ImagePath::new(path.as_bytes()).ok()?)
 }
 
 /// Opens the content of a regular file; `None` for everything else. More than `limit` bytes are an error.
-pub(super) fn open(repo: &Repo, entry: &TreeEntry, limit: u64) -> Result<Option<Box<dyn Read>>> {
+pub(crate) fn open(contents: &dyn Contents, entry: &TreeEntry, limit: u64) -> Result<Option<Box<dyn Read>>> {
     match &entry.node {
         Node::File { size, .. } if *size > limit => Err(Error::incompatible(format!(
             "/{} has {size} bytes, more than the {limit} that are read",
             entry.path
         ))),
-        Node::File { object, size } => {
-            let file = repo.open_object(object)?;
+        Node::File { size, .. } => {
+            let file = contents.open(entry)?;
             Ok(Some(Box::new(BufReader::with_capacity(64 << 10, file).take(*size))))
         }
         Node::Empty => Ok(Some(Box::new(std::io::empty()))),
@@ -31,19 +31,19 @@ pub(super) fn open(repo: &Repo, entry: &TreeEntry, limit: u64) -> Result<Option<
 }
 
 /// The content of a regular file of at most `limit` bytes; `None` for everything else.
-pub(super) fn read(repo: &Repo, entry: &TreeEntry, limit: u64) -> Result<Option<Vec<u8>>> {
-    let Some(mut content) = open(repo, entry, limit)? else { return Ok(None) };
+pub(crate) fn read(contents: &dyn Contents, entry: &TreeEntry, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some(mut content) = open(contents, entry, limit)? else { return Ok(None) };
     let mut bytes = Vec::new();
     content.read_to_end(&mut bytes).map_err(Error::io(format!("reading /{} of the image", entry.path)))?;
     Ok(Some(bytes))
 }
 
 /// The assignments of the image's os-release(5); empty when there is none.
-pub(super) fn os_release(repo: &Repo, tree: &Tree) -> Result<BTreeMap<String, String>> {
+pub(crate) fn os_release(contents: &dyn Contents, tree: &Tree) -> Result<BTreeMap<String, String>> {
     const LIMIT: u64 = 64 << 10;
     for path in ["etc/os-release", "usr/lib/os-release"] {
         let Some(entry) = follow(tree, path) else { continue };
-        if let Some(mut content) = open(repo, entry, LIMIT)? {
+        if let Some(mut content) = open(contents, entry, LIMIT)? {
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes).map_err(Error::io(format!("reading /{path} of the image")))?;
             return Ok(parse_os_release(&String::from_utf8_lossy(&bytes)));

@@ -9,7 +9,6 @@ use super::{Error, Result, files};
 use crate::boot::initrd::{self, Search};
 use crate::layer;
 use crate::names::ImagePath;
-use crate::progress::{Event, Reporter};
 use crate::repo::Tree;
 use crate::sysroot::Sysroot;
 
@@ -41,7 +40,7 @@ impl Default for Check {
 }
 
 /// Refuses an image whose initramfs has no program of ours.
-pub(super) fn check(sysroot: &Sysroot, tree: &Tree, check: Check, reporter: &dyn Reporter) -> Result<()> {
+pub(super) fn check(sysroot: &Sysroot, tree: &Tree, check: Check) -> Result<()> {
     let wanted = match check {
         Check::WhereBooted(foreign) => {
             foreign == ForeignInitramfs::Refuse && super::boot::is_installed(sysroot)?
@@ -57,26 +56,19 @@ pub(super) fn check(sysroot: &Sysroot, tree: &Tree, check: Check, reporter: &dyn
     let Some(mut content) = files::open(sysroot.repo(), entry, u64::MAX)? else {
         return Err(Error::incompatible(format!("/{path} of the image is not a regular file")));
     };
-    judge(&path, search(&mut content), reporter)
+    judge(&path, search(&mut content))
 }
 
 /// Looks for our program. Reads no more than it needs.
-pub(super) fn search(content: &mut dyn Read) -> io::Result<Search> {
+pub(crate) fn search(content: &mut dyn Read) -> io::Result<Search> {
     initrd::search(content, PROGRAM.as_bytes())
 }
 
-/// What a search means for the image that has the initramfs at `path`. What cannot be read is a warning.
-pub(super) fn judge(path: &ImagePath, found: io::Result<Search>, reporter: &dyn Reporter) -> Result<()> {
+/// What a search means for the image that has the initramfs at `path`.
+pub(crate) fn judge(path: &ImagePath, found: io::Result<Search>) -> Result<()> {
     match found {
         Ok(Search::Found) => Ok(()),
         Ok(Search::Missing) => Err(foreign(&format!("/{path} of the image has no {PROGRAM}"))),
-        Ok(Search::Unreadable(compression)) => {
-            reporter.report(Event::Warning(&format!(
-                "/{path} of the image is compressed with {compression}, which is not read here: whether it has \
-                 {PROGRAM} is not known (`lsinitrd` or `lsinitramfs` shows it)"
-            )));
-            Ok(())
-        }
         Err(error) if is_content(&error) => {
             Err(foreign(&format!("/{path} of the image is no initramfs: {error}")))
         }

@@ -64,7 +64,7 @@ impl Publication {
         select::check_running(observed)?;
         let tree = sysroot.repo().read_tree(&self.tree)?;
         let kernel = layer::check_bootable(&tree)?.kernel_version;
-        initramfs::check(sysroot, &tree, self.initramfs, context.reporter)?;
+        initramfs::check(sysroot, &tree, self.initramfs)?;
         let boot = match &self.facts {
             Some(facts) => facts.clone(),
             None => {

@@ -28,6 +28,7 @@ pub use fsck::{FsckReport, Problem};
 pub use gc::{GcReport, GcRun};
 pub use handle::{Mode, Repo};
 pub use image::ImageRecord;
+pub use read::Contents;
 pub use repair::{Repair, Reread};
 pub use transaction::{Reserve, Transaction};
 pub use tree::{Change, LayerTree, Meta, Mtime, Node, Tree, TreeEntry, TreeShapeError, Xattrs};

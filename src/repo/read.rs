@@ -6,9 +6,24 @@ use std::io;
 use rustix::fs::{AtFlags, Mode as FileMode, OFlags};
 
 use super::write::apply_meta;
-use super::{Error, Meta, Mtime, Repo, Result, layout};
+use super::{Error, Meta, Mtime, Node, Repo, Result, TreeEntry, layout};
 use crate::digest::ObjectId;
 use crate::fsx;
+
+/// Where the files of a tree can be read.
+pub trait Contents {
+    /// Opens the content of an entry that is a [`Node::File`].
+    fn open(&self, entry: &TreeEntry) -> Result<File>;
+}
+
+impl Contents for Repo {
+    fn open(&self, entry: &TreeEntry) -> Result<File> {
+        match &entry.node {
+            Node::File { object, .. } => self.open_object(object),
+            _ => Err(Error::NotFound { object: format!("the content of /{}", entry.path) }),
+        }
+    }
+}
 
 impl Repo {
     /// Opens an object's content for reading. It is not verified: see [`Repo::fsck`].

@@ -15,6 +15,7 @@ mod grub_counts;
 mod hostile_images;
 mod hostile_layers;
 mod hostile_merges;
+mod initramfs_compressions;
 mod layers;
 mod oci_local;
 mod oci_mutations;

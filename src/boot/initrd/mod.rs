@@ -6,11 +6,14 @@
 //! believed, and reading stops at the first hit.
 
 mod ahead;
+mod compression;
 mod cpio;
+mod lzop;
 
 use std::io::{self, Read};
 
 use ahead::Ahead;
+use compression::Compression;
 
 /// More than this is no initramfs: it is unpacked into RAM.
 const MOST_BYTES: u64 = 4 << 30;
@@ -20,34 +23,6 @@ const MOST_BYTES: u64 = 4 << 30;
 pub enum Search {
     Found,
     Missing,
-    /// From here on it is compressed in a way that is not known here.
-    Unreadable(&'static str),
-}
-
-enum Compression {
-    Gzip,
-    Zstd,
-    Other(&'static str),
-}
-
-impl Compression {
-    /// The magic numbers that the kernel goes by (lib/decompress.c).
-    fn of(start: &[u8]) -> Option<Self> {
-        const OTHERS: [(&[u8], &str); 5] = [
-            (b"\xfd7zXZ\0", "xz"),
-            (b"\x02\x21\x4c\x18", "lz4"),
-            (b"\x5d\0\0", "lzma"),
-            (b"\x89LZO", "lzo"),
-            (b"BZh", "bzip2"),
-        ];
-        if start.starts_with(b"\x1f\x8b") || start.starts_with(b"\x1f\x9e") {
-            return Some(Self::Gzip);
-        }
-        if start.starts_with(b"\x28\xb5\x2f\xfd") {
-            return Some(Self::Zstd);
-        }
-        OTHERS.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| Self::Other(name))
-    }
 }
 
 /// Looks for a regular file with this name in any directory. An error of the kind `InvalidData` or `UnexpectedEof` says
@@ -85,19 +60,13 @@ impl Walk<'_> {
                 continue;
             }
             let compression = Compression::of(start).filter(|_| level == Level::Outside);
-            let found = match compression {
-                Some(Compression::Gzip) => {
-                    let mut inside = flate2::bufread::GzDecoder::new(&mut *input);
-                    self.archives(&mut Ahead::new(&mut inside), Level::Compressed)?
-                }
-                Some(Compression::Zstd) => {
-                    let mut inside = zstd::stream::read::Decoder::with_buffer(&mut *input)?.single_frame();
-                    self.archives(&mut Ahead::new(&mut inside), Level::Compressed)?
-                }
-                Some(Compression::Other(name)) => Search::Unreadable(name),
-                None => return Err(invalid("there is something in it that is no cpio archive")),
+            let Some(compression) = compression else {
+                return Err(invalid("there is something in it that is no cpio archive"));
             };
-            if found != Search::Missing {
+            let mut inside = compression.decoder(&mut *input)?;
+            let found = self.archives(&mut Ahead::new(&mut inside), Level::Compressed)?;
+            drop(inside);
+            if found == Search::Found || !compression.ends_exactly() {
                 return Ok(found);
             }
         }

@@ -60,7 +60,7 @@ impl Preview {
             && let Some(found) = preview.initramfs.remove(object)
         {
             if foreign == ForeignInitramfs::Refuse {
-                initramfs::judge(&path, found, context.reporter).context(what)?;
+                initramfs::judge(&path, found).context(what)?;
             }
             preview.later = Check::Never;
         }
