@@ -6,6 +6,8 @@ pub mod boot;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
+pub mod container;
+#[cfg(feature = "cli")]
 pub mod digest;
 pub mod env;
 pub mod fsx;
@@ -22,6 +24,8 @@ pub mod ops;
 #[cfg(feature = "cli")]
 pub mod packages;
 pub mod parallel;
+#[cfg(feature = "cli")]
+pub mod pattern;
 pub mod progress;
 #[cfg(feature = "cli")]
 pub mod repo;

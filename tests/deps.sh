@@ -21,6 +21,7 @@ lzop:lzop
 bzip2:bzip2
 curl:curl
 python3:python3
+/usr/lib/python3/dist-packages/jsonschema:python3-jsonschema
 mkfs.ext4:e2fsprogs
 mkfs.btrfs:btrfs-progs
 losetup:mount

@@ -167,6 +167,7 @@ pub(super) enum Command {
     UsrOverlay(cmd::usr_overlay::Args),
     Etc(cmd::etc::Args),
     Image(cmd::image::Args),
+    Container(cmd::container::Args),
     #[cfg(feature = "agent")]
     Agent(cmd::agent::Args),
     Fsck(cmd::fsck::Args),
@@ -215,6 +216,7 @@ impl Command {
             Self::UsrOverlay(args) => cmd::usr_overlay::run(args, global, context, output),
             Self::Etc(args) => cmd::etc::run(args, global, context, output),
             Self::Image(args) => cmd::image::run(args, global, context, output),
+            Self::Container(args) => cmd::container::run(args, global, context, output),
             #[cfg(feature = "agent")]
             Self::Agent(args) => cmd::agent::run(args, global, context, output),
             Self::Fsck(args) => cmd::fsck::run(args, global, context, output),

@@ -16,6 +16,12 @@ pub trait Contents {
     fn open(&self, entry: &TreeEntry) -> Result<File>;
 }
 
+impl<C: Contents> Contents for &C {
+    fn open(&self, entry: &TreeEntry) -> Result<File> {
+        (**self).open(entry)
+    }
+}
+
 impl Contents for Repo {
     fn open(&self, entry: &TreeEntry) -> Result<File> {
         match &entry.node {

@@ -75,7 +75,7 @@ say "building"
 project=$PWD
 # The base by a relative path: buildah makes a name of it, in which there are no capital letters.
 cd "$cache"
-buildah build --quiet --isolation chroot --layers=false \
+buildah build --isolation chroot --layers=false \
     --build-context "build=$work/programs" --build-arg BASE="oci:$(basename "$base"):base" \
     --build-arg KERNEL=linux-image-cloud-amd64 --build-arg INITRAMFS="$variant" --build-arg BOOTLOADER="$bootloader" \
     --tag os "$project" > "$work/log" 2>&1 || {

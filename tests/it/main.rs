@@ -10,6 +10,7 @@ mod boot_directory;
 mod boot_loaders;
 mod boot_menu;
 mod cli_text;
+mod container;
 mod day_two;
 mod grub_counts;
 mod hostile_images;

@@ -53,20 +53,35 @@ fn a_timer_updates_and_stays_with_what_works() {
         vm.ok("systemctl stop reroot-agent.service");
         assert_eq!(vm.run("systemctl is-failed reroot-agent.service").output.trim(), "inactive");
     });
+    host.publish("3", layer("3"));
+    let kernel = "cat /proc/sys/kernel/random/boot_id";
+    let before = host.checks.vm.ok(kernel);
+    host.checks.reboot_by(|vm| {
+        vm.ok("echo 'reboot.soft = \"auto\"' > /etc/reroot/agent.d/60-soft.toml");
+        vm.soft_reboot("systemctl start reroot-agent.service", "grep -qx 3 /usr/lib/version");
+    });
+    host.checks.check("where the kernel stays, the agent goes over without restarting it", |vm| {
+        settled(vm);
+        assert_eq!((booted(vm), vm.ok(kernel)), (3, before));
+        let events = events(vm, 3);
+        assert!(events.contains(&"soft-rebooted".to_owned()), "{events:?}");
+        assert_eq!(events.last().map(String::as_str), Some("marked-good"), "{events:?}");
+        vm.ok("rm /etc/reroot/agent.d/60-soft.toml");
+    });
     let bad = Fault::Panic.layer(&host.image);
-    host.publish("3", bad);
+    host.publish("4", bad);
     host.checks.reboot_by(|vm| {
         vm.restart_until(
             "systemctl start reroot-update.service",
-            "findmnt -no FSROOT / | grep -q '/deploy/2$'",
+            "findmnt -no FSROOT / | grep -q '/deploy/3$'",
         );
     });
     host.checks.check("a bad version falls back, and is not installed again", |vm| {
-        assert_eq!((booted(vm), vm.ok("cat /usr/lib/version").as_str()), (2, "2"));
-        assert!(events(vm, 3).contains(&"fell-back".to_owned()), "{:?}", events(vm, 3));
+        assert_eq!((booted(vm), vm.ok("cat /usr/lib/version").as_str()), (3, "3"));
+        assert!(events(vm, 4).contains(&"fell-back".to_owned()), "{:?}", events(vm, 4));
         vm.ok("systemctl start reroot-update.service");
         let status: Value = serde_json::from_str(&vm.ok("reroot status --json")).unwrap();
-        assert_eq!(status["deployments"][0]["id"], 2, "{status:#}");
+        assert_eq!(status["deployments"][0]["id"], 3, "{status:#}");
         assert_eq!(vm.run("ls /run/reroot/staged.json").code, 2);
         let journal = vm.ok("journalctl -q -b -o cat -u reroot-update");
         assert!(journal.contains("is neither staged nor running"), "{journal}");

@@ -37,7 +37,7 @@ fn follow(vm: &mut Vm, node: &str, graph: &str, lock: &str) {
     );
     vm.ok(&format!(
         "mkdir -p {DIRECTORY} && cat > {DIRECTORY}/50-fleet.toml <<'END'\n{config}END\n\
-         echo 'update.policy = \"stage\"' > {DIRECTORY}/60-not-yet.toml"
+         echo 'agent.policy = \"stage\"' > {DIRECTORY}/60-not-yet.toml"
     ));
     vm.ok("systemctl enable --now reroot-agent.service");
 }
@@ -47,8 +47,11 @@ fn wait_until(vm: &mut Vm, what: &str, is_so: impl Fn(&Value) -> bool) {
     let end = Instant::now() + Duration::from_secs(600);
     loop {
         let ran = vm.run("reroot agent status --json");
-        if serde_json::from_str(&ran.output).is_ok_and(|status: Value| is_so(&status["agent"])) {
-            return;
+        if let Ok(status) = serde_json::from_str::<Value>(&ran.output) {
+            assert_eq!(status["agent"]["configurationProblem"], Value::Null);
+            if is_so(&status["agent"]) {
+                return;
+            }
         }
         assert!(Instant::now() < end, "{}: not {what}: {}", vm.spec.name, ran.output);
         std::thread::sleep(Duration::from_secs(1));

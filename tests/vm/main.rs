@@ -21,6 +21,7 @@ mod falls_back;
 mod grub;
 mod harness;
 mod installed;
+mod lint;
 #[path = "../powercut/log.rs"]
 #[allow(dead_code)]
 mod log;

@@ -5,6 +5,7 @@ pub(super) mod agent;
 pub(super) mod boot_complete;
 pub(super) mod boot_once;
 pub(super) mod completions;
+pub(super) mod container;
 pub(super) mod deploy;
 pub(super) mod diff;
 pub(super) mod etc;

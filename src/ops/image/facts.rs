@@ -36,7 +36,7 @@ impl ImageFacts {
 }
 
 /// Parses the stored manifest and config of an image, which were checked when it was pulled.
-pub(super) fn parse(record: &ImageRecord) -> Result<(ImageConfig, Vec<LayerDescriptor>)> {
+pub fn parse(record: &ImageRecord) -> Result<(ImageConfig, Vec<LayerDescriptor>)> {
     let what = format!("stored image {}", record.manifest_digest);
     match parse_document(record.manifest.as_bytes(), None, &what)? {
         Document::Manifest(manifest) => Ok(parse_config(record.config.as_bytes(), &manifest, &what)?),

@@ -13,7 +13,7 @@ mod pull;
 mod remove;
 
 pub use checkout::{CheckedOut, CheckoutOptions, checkout};
-pub use facts::ImageFacts;
+pub use facts::{ImageFacts, parse};
 pub use find::{Found, find};
 pub use history::{History, HistoryLayer, HistoryLine, history};
 pub use inspect::{Inspected, LayerInfo, inspect};

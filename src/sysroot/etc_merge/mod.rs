@@ -38,7 +38,6 @@ mod conflict;
 mod decide;
 mod descent;
 mod drift;
-mod glob;
 mod inode;
 mod merge;
 mod report;

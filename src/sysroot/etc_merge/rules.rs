@@ -17,9 +17,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::glob::Pattern;
 use crate::fsx::{self, Dir};
 use crate::names::ImagePath;
+use crate::pattern::Pattern;
 use crate::sysroot::{Error, Result, line_of};
 
 /// Where the rules are, below `/etc` and below `/usr/lib`.
@@ -187,7 +187,7 @@ mod tests {
             ("[[rule]]\nstrategy='fail'\n\n[[rule]]\npath='/etc/a'\nstrategy='fail'\n", "f:1: missing field"),
             (
                 "[[rule]]\npath='a'\nstrategy='fail'\n[[rule]]\nstrategy='fail'\npath='/etc/a'\n",
-                "f:6: the path starts below /etc, without a slash",
+                "f:6: the path starts without a slash",
             ),
         ] {
             let error = Rules::parse(text, "f").unwrap_err().to_string();

@@ -1,10 +1,10 @@
-//! Patterns for paths below `/etc`.
+//! Patterns for paths.
 
 use crate::names::ImagePath;
 
 /// `*` is any text within a component, a component `**` any number of components, none as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub struct Pattern {
     text: String,
     components: Vec<Component>,
 }
@@ -18,9 +18,9 @@ enum Component {
 
 impl Pattern {
     /// Parses a pattern. What other programs understand and this one does not is refused, not taken for a name.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.starts_with('/') {
-            return Err("the path starts below /etc, without a slash");
+            return Err("the path starts without a slash");
         }
         let component = |part: &str| match part {
             "" => Err("the path has an empty component"),
@@ -35,11 +35,11 @@ impl Pattern {
         Ok(Self { text: text.into(), components: text.split('/').map(component).collect::<Result<_, _>>()? })
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn matches(&self, path: &ImagePath) -> bool {
+    pub fn matches(&self, path: &ImagePath) -> bool {
         let path: Vec<&[u8]> = path.components().collect();
         // For each number of components of the pattern: does it match the first ones of the path?
         let mut matched = vec![false; self.components.len() + 1];

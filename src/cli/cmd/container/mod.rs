@@ -1,0 +1,66 @@
+//! `reroot container`: for those who build images.
+
+mod lint;
+
+use std::path::PathBuf;
+
+use crate::cli::args::{ForPlatform, Global};
+use crate::cli::exit::Code;
+use crate::cli::output::Output;
+use crate::container::{Places, Source};
+use crate::ops::{Context, Result};
+
+/// Look at images, for those who build them
+///
+/// Needs no privileges and no host. An image is fetched into a store of its own, below $XDG_CACHE_HOME or ~/.cache:
+/// `reroot --sysroot ~/.cache/reroot/store image list` shows what is there.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(in crate::cli) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Lint(lint::Args),
+}
+
+pub(in crate::cli) fn run(
+    args: &Args,
+    global: &Global,
+    context: &Context<'_>,
+    output: Output,
+) -> Result<Code> {
+    match &args.command {
+        Command::Lint(args) => lint::run(args, global, context, output),
+    }
+}
+
+/// Where images come to, and which.
+#[derive(Debug, clap::Args)]
+struct Where {
+    /// Keep images in DIR
+    #[arg(long, value_name = "DIR", env = "REROOT_STORE")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    platform: ForPlatform,
+}
+
+impl Where {
+    fn places<'p>(&'p self, global: &'p Global) -> Places<'p> {
+        Places::new(&global.sysroot, self.store.as_deref(), self.platform.platform.clone())
+    }
+}
+
+/// What is looked at, as people give it.
+const SOURCE: &str = "\
+An image (HOST[:PORT]/REPOSITORY[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:TAG]), \
+a directory (with a slash or `./` in front), or the number of a deployment";
+
+#[derive(Debug, clap::Args)]
+struct SourceArgument {
+    /// What to look at
+    #[arg(value_name = "SOURCE", long_help = SOURCE)]
+    source: Source,
+}

@@ -1,0 +1,39 @@
+//! Every lint that there is.
+
+use super::Lint;
+use super::rules::{
+    directories, etc, identity, initramfs, kernel, layers, leftovers, names, quadlet, readable, secrets,
+    setuid, times, units, users, var,
+};
+
+/// In the order in which they are reported: what keeps a machine from booting first.
+pub const LINTS: [&Lint; 28] = [
+    &readable::READABLE,
+    &kernel::KERNEL,
+    &initramfs::INITRAMFS,
+    &kernel::ARGUMENTS,
+    &directories::API,
+    &directories::MOUNT_POINTS,
+    &etc::ETC,
+    &units::UNITS,
+    &identity::MACHINE_ID,
+    &identity::HOST_KEYS,
+    &secrets::PRIVATE_KEYS,
+    &secrets::PASSWORDS,
+    &secrets::CREDENTIALS,
+    &etc::MERGE,
+    &directories::VAR_RUN,
+    &directories::WRITABLE,
+    &var::TMPFILES,
+    &var::LOGS,
+    &users::SYSUSERS,
+    &leftovers::BOOT,
+    &leftovers::RUN_TMP,
+    &leftovers::BUILDER,
+    &leftovers::CACHES,
+    &names::NAMES,
+    &quadlet::QUADLET,
+    &setuid::SETUID,
+    &times::TIMES,
+    &layers::LAYERS,
+];

@@ -1,0 +1,67 @@
+//! The kernel and its arguments.
+
+use crate::boot::kargs_d;
+use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
+use crate::layer::{self, check_bootable};
+use crate::ops::Result;
+
+pub const KERNEL: Lint = Lint {
+    id: "kernel",
+    level: Level::Error,
+    needs: Needs::Root,
+    about: "exactly one kernel in `/usr/lib/modules/<version>/vmlinuz`, its initramfs beside it",
+    why: "An image without a kernel is not deployed, nor is one with two: nobody could say which of them to boot.",
+    fix: "Move the kernel to `/usr/lib/modules/<version>/vmlinuz`, build `initramfs.img` beside it, and remove the directories \
+          of other kernels",
+    check: kernel,
+};
+
+fn kernel(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
+    match check_bootable(&subject.root.tree) {
+        Ok(_) => {}
+        Err(layer::Error::NotBootable(reason)) => findings.whole(reason),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+pub const ARGUMENTS: Lint = Lint {
+    id: "kernel-arguments",
+    level: Level::Error,
+    needs: Needs::Root,
+    about: "files in `kargs.d` can be read",
+    why: "A deployment of an image whose kernel arguments cannot be read is refused: an upgrade to it fails on every machine.",
+    fix: "Write the files as docs/boot-entries.md says: `kargs = [\"console=ttyS0\"]`",
+    check: arguments,
+};
+
+/// Where bootc and reroot look; `/usr/etc` is what images of ostree have for `/etc`.
+const DIRECTORIES: [&str; 4] =
+    ["usr/lib/bootc/kargs.d", "usr/lib/reroot/kargs.d", "usr/etc/reroot/kargs.d", "etc/reroot/kargs.d"];
+const LARGEST: u64 = 64 << 10;
+
+fn arguments(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
+    for directory in DIRECTORIES {
+        for entry in subject.root.children(directory) {
+            let name = entry.path.file_name();
+            if name.starts_with(b".") || !name.ends_with(b".toml") {
+                continue;
+            }
+            let path = entry.path.to_string();
+            let Some(file) = subject.root.follow(&path) else {
+                findings.at(&entry.path, "it leads nowhere");
+                continue;
+            };
+            match subject.root.read(file, LARGEST) {
+                Ok(None) => findings.at(&entry.path, "it is not a regular file"),
+                Err(error) => findings.at(&entry.path, error.to_string()),
+                Ok(Some(bytes)) => {
+                    if let Err(error) = kargs_d::parse(&bytes, &path, &subject.architecture) {
+                        findings.at(&entry.path, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Units that upgrades need.
+
+use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
+use crate::ops::Result;
+use crate::repo::Node;
+
+pub const UNITS: Lint = Lint {
+    id: "units",
+    level: Level::Error,
+    needs: Needs::Root,
+    about: "the units without which no upgrade boots are there and enabled",
+    why: "An upgrade is finalized at shutdown and found good at the end of a boot. Without these units what is staged never \
+          boots, or falls back after its tries.",
+    fix: "Install reroot's units and its preset, then `systemctl preset-all`: docs/units.md",
+    check,
+};
+
+/// Those that reroot's own preset enables.
+const NEEDED: [&str; 5] = [
+    "reroot-finalize-staged.service",
+    "reroot-finalize-staged-hold.path",
+    "reroot-boot-complete.service",
+    "reroot-boot-deadline.timer",
+    "reroot-status-updated.path",
+];
+const VENDOR: &str = "usr/lib/systemd/system";
+const LOCAL: &str = "etc/systemd/system";
+
+fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
+    let root = subject.root;
+    if root.follow("usr/bin/reroot").is_none() {
+        findings.whole("there is no /usr/bin/reroot: machines cannot upgrade themselves");
+        return Ok(());
+    }
+    for unit in NEEDED {
+        let local = root.get(&format!("{LOCAL}/{unit}"));
+        let is_masked = local.is_some_and(|entry| {
+            matches!(&entry.node, Node::Symlink { target } if &**target == b"/dev/null")
+                || entry.node == Node::Empty
+        });
+        if is_masked {
+            findings.whole(format!("{unit} is masked"));
+        } else if local.is_none() && root.follow(&format!("{VENDOR}/{unit}")).is_none() {
+            findings.whole(format!("{unit} is not in /{VENDOR}"));
+        } else if ![LOCAL, VENDOR].iter().any(|directory| is_wanted(subject, directory, unit)) {
+            findings.whole(format!("{unit} is not enabled"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether another unit wants it (systemd.unit(5): `.wants/`, `.requires/`, `.upholds/`).
+fn is_wanted(subject: &Subject<'_>, directory: &str, unit: &str) -> bool {
+    subject.root.below(directory).iter().any(|entry| {
+        let by = entry.path.parent().unwrap_or_default();
+        let by = by.file_name();
+        entry.path.file_name() == unit.as_bytes()
+            && [&b".wants"[..], b".requires", b".upholds"].iter().any(|suffix| by.ends_with(suffix))
+    })
+}

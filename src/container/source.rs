@@ -1,0 +1,190 @@
+//! From what people type to a root.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{Root, scan};
+use crate::env::Env;
+use crate::fsx::Dir;
+use crate::oci::ImageReference;
+use crate::oci::manifest::ImageConfig;
+use crate::oci::platform::Platform;
+use crate::ops::image::{PullImageOptions, parse, pull};
+use crate::ops::{Context, Error, InitOptions, Result, ResultExt, init};
+use crate::repo::{ImageRecord, LayerTree};
+use crate::sysroot::{DeploymentId, Sysroot};
+
+/// What is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An unpacked root.
+    Directory(PathBuf),
+    /// An image, wherever it is.
+    Image(ImageReference),
+    /// A deployment of the sysroot.
+    Deployment(DeploymentId),
+}
+
+impl FromStr for Source {
+    type Err = <ImageReference as FromStr>::Err;
+    /// A number is a deployment; what has a slash in front, or a dot and a slash, a directory; everything else an image.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Deployment(id));
+        }
+        if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") || text == "." {
+            return Ok(Self::Directory(text.into()));
+        }
+        text.parse().map(Self::Image)
+    }
+}
+
+/// Where things are looked for.
+pub struct Places<'p> {
+    /// Of deployments.
+    pub sysroot: &'p Path,
+    /// Of images: made when the first one comes.
+    pub store: Option<&'p Path>,
+    pub platform: Option<Platform>,
+    opened: OnceCell<Sysroot>,
+    deployments: OnceCell<Sysroot>,
+}
+
+/// A root, and the image that it is of.
+pub struct Opened<'p> {
+    pub root: Root<'p>,
+    pub image: Option<Image>,
+    /// For people.
+    pub name: String,
+}
+
+/// What is known of a stored image beside its tree.
+#[derive(Debug)]
+pub struct Image {
+    pub record: ImageRecord,
+    pub config: ImageConfig,
+    /// From the lowest up.
+    pub layers: Vec<LayerTree>,
+}
+
+impl<'p> Places<'p> {
+    pub fn new(sysroot: &'p Path, store: Option<&'p Path>, platform: Option<Platform>) -> Self {
+        Self { sysroot, store, platform, opened: OnceCell::new(), deployments: OnceCell::new() }
+    }
+
+    /// Opens what was typed. An image is fetched first, as far as the store does not have it.
+    pub fn open(&self, source: &Source, context: &Context<'_>) -> Result<Opened<'_>> {
+        match source {
+            Source::Directory(path) => {
+                Ok(Opened { root: scan::scan(path)?, image: None, name: path.display().to_string() })
+            }
+            Source::Image(reference) => {
+                let store = self.store(context)?;
+                let options = PullImageOptions { platform: self.platform.clone(), ..Default::default() };
+                let pulled = pull(store, reference, &options, context)?.pulled;
+                let record = pulled.ok_or_else(|| Error::bug("the image was not pulled"))?.record;
+                stored(store, record, reference.to_string())
+            }
+            Source::Deployment(id) => {
+                let sysroot = self.deployments(context.env)?;
+                let observed = sysroot.observe()?;
+                let mut found = observed.deployments.iter().filter(|d| d.record.id == *id);
+                let deployment =
+                    found.next().ok_or_else(|| Error::not_found(format!("there is no deployment {id}")))?;
+                let digest = deployment.record.image.digest;
+                let record = sysroot.repo().image(&digest)?.ok_or_else(|| {
+                    Error::corrupt(format!(
+                        "{} needs image {digest}, which is not in the store",
+                        deployment.key()
+                    ))
+                })?;
+                stored(sysroot, record, deployment.key().to_string())
+            }
+        }
+    }
+
+    fn deployments(&self, env: &Env) -> Result<&Sysroot> {
+        if self.deployments.get().is_none() {
+            let _ = self.deployments.set(Sysroot::open(self.sysroot, env)?);
+        }
+        self.deployments.get().ok_or_else(|| Error::bug("the sysroot is not open"))
+    }
+
+    fn store(&self, context: &Context<'_>) -> Result<&Sysroot> {
+        if self.opened.get().is_none() {
+            let path = match self.store {
+                Some(path) => path.to_owned(),
+                None => default_store(context.env)?,
+            };
+            let _ = self
+                .opened
+                .set(open_store(&path, context).context(|| format!("opening the store {}", path.display()))?);
+        }
+        self.opened.get().ok_or_else(|| Error::bug("the store is not open"))
+    }
+}
+
+fn stored<'s>(sysroot: &'s Sysroot, record: ImageRecord, name: String) -> Result<Opened<'s>> {
+    let repo = sysroot.repo();
+    let tree = repo.read_tree(&record.tree)?;
+    let layers = record.layers.iter().map(|diff_id| repo.read_layer(diff_id)).collect::<Result<_, _>>()?;
+    let config = parse(&record)?.0;
+    Ok(Opened {
+        root: Root::new(tree, repo, Vec::new()),
+        image: Some(Image { record, config, layers }),
+        name,
+    })
+}
+
+/// Where images are kept that nobody has named a store for (XDG Base Directory Specification, `XDG_CACHE_HOME`).
+fn default_store(env: &Env) -> Result<PathBuf> {
+    let cache = env.var("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = cache.or_else(|| Some(env.home()?.join(".cache")));
+    let cache = cache.ok_or_else(|| {
+        Error::invalid("there is no HOME to keep images below; `--store DIR` names a directory for them")
+    })?;
+    Ok(cache.join("reroot/store"))
+}
+
+/// A store is a sysroot without deployments: `reroot --sysroot DIR image list` and `prune` work on it.
+fn open_store(path: &Path, context: &Context<'_>) -> Result<Sysroot> {
+    make(path).map_err(Error::io(format!("making {}", path.display())))?;
+    init(path, &InitOptions::default(), context)?;
+    Ok(Sysroot::open(path, context.env)?)
+}
+
+/// Makes a directory and those above it.
+fn make(path: &Path) -> std::io::Result<()> {
+    for above in path.ancestors() {
+        match crate::fsx::open_dir(above) {
+            Ok(directory) => return make_below(&directory, path.strip_prefix(above).unwrap_or(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
+fn make_below(directory: &Dir, path: &Path) -> std::io::Result<()> {
+    match path.as_os_str().is_empty() {
+        true => Ok(()),
+        false => directory.create_dir_all(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_says_what_it_is() {
+        assert_eq!("3".parse::<Source>().unwrap(), Source::Deployment("3".parse().unwrap()));
+        for path in ["/", ".", "./root", "../root"] {
+            assert!(matches!(path.parse().unwrap(), Source::Directory(_)), "{path}");
+        }
+        for image in ["quay.io/acme/os:1", "oci:dir", "oci-archive:/a/b.tar"] {
+            assert!(matches!(image.parse().unwrap(), Source::Image(_)), "{image}");
+        }
+    }
+}

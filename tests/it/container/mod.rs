@@ -1,0 +1,3 @@
+//! `reroot container`, as those who build images use it.
+
+mod lint;
