@@ -1,6 +1,7 @@
 //! What there is to install.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,8 +46,13 @@ pub async fn find(
     ours: Option<Sha256>,
     urgent: bool,
 ) -> Result<Seen, Trouble> {
-    let runs = |sysroot: &Sysroot, _: &Context<'_>| Facts::of(sysroot, &sysroot.observe()?);
-    let runs = host.verb(None, runs).await?;
+    let runs = |sysroot: &Sysroot, _: &Context<'_>| {
+        let facts = Facts::of(sysroot, &sysroot.observe()?)?;
+        let booted = with_indexes(sysroot, [facts.digest])?;
+        let denied = with_indexes(sysroot, facts.failed.iter().copied())?;
+        Ok((facts, booted, denied))
+    };
+    let (runs, booted_digests, denied) = host.verb(None, runs).await?;
     let mut seen_graph = None;
     let mut manifest = None;
     if let Some(client) = setup.graph(urgent) {
@@ -55,8 +61,8 @@ pub async fn find(
         let booted = Booted { version: runs.version.as_deref().unwrap_or_default(), image: &image };
         let graph = client?.fetch(booted).await?;
         let request = Request {
-            booted: &[runs.digest],
-            denied: &runs.failed,
+            booted: &Vec::from_iter(booted_digests),
+            denied: &denied,
             downgrade: downgrade(&setup.settings),
             wariness: setup.wariness(urgent),
             now: host.env.unix_time(),
@@ -78,12 +84,27 @@ pub async fn find(
         };
         let check = check_upgrade(sysroot, &options(&source, manifest, settings), context)?;
         let staged = look::staged(&sysroot.observe()?);
+        let source = match manifest {
+            Some(index) if source == Source::Digest && index != check.latest.digest => Source::Index(index),
+            _ => source,
+        };
         let target = Target { digest: check.latest.digest, version: check.latest.version.clone(), source };
         let found = judge(&check, &target, &runs.digest, staged, ours, (settings, now, urgent));
         Ok((found, Some(target)))
     };
     let (found, offered) = host.verb(None, look).await?;
     Ok(Seen { found, offered, graph: seen_graph })
+}
+
+/// Manifests, and the indexes that they came from: a graph may name either.
+fn with_indexes(sysroot: &Sysroot, manifests: impl IntoIterator<Item = Sha256>) -> Result<BTreeSet<Sha256>> {
+    let mut digests = BTreeSet::new();
+    for digest in manifests {
+        // What has failed may be gone from the store.
+        digests.extend(sysroot.repo().image(&digest)?.and_then(|image| image.index_digest));
+        digests.insert(digest);
+    }
+    Ok(digests)
 }
 
 /// `HOST/REPOSITORY@DIGEST`.
@@ -154,9 +175,13 @@ pub(super) fn options(source: &Source, manifest: Option<Sha256>, settings: &Sett
     UpgradeOptions {
         tag: match source {
             Source::NewTag(tag) => Some(tag.clone()),
-            Source::Tag | Source::Digest => None,
+            Source::Tag | Source::Digest | Source::Index(_) => None,
         },
-        manifest: manifest.filter(|_| *source == Source::Digest),
+        manifest: match source {
+            Source::Digest => manifest,
+            Source::Index(index) => Some(*index),
+            Source::Tag | Source::NewTag(_) => None,
+        },
         downgrade: downgrade(settings),
         ..UpgradeOptions::default()
     }

@@ -35,6 +35,8 @@ pub enum Source {
     NewTag(String),
     /// By its digest; the tag that is followed stays.
     Digest,
+    /// By the digest of an index that names it; the tag that is followed stays.
+    Index(Sha256),
 }
 
 /// What the agent does or waits for. A state without a time waits for an answer.

@@ -115,3 +115,27 @@ fn a_graph_leads_over_a_barrier_and_past_what_failed() {
     let motd = host.machine.reroot.config.join("run/motd.d/85-reroot-agent.motd");
     assert!(std::fs::read_to_string(motd).unwrap().contains("see https://example.com"));
 }
+
+#[test]
+fn a_graph_may_name_indexes() {
+    let mut host = Host::outdated();
+    let digests: Vec<_> = [1u32, 2, 3].map(|n| host.machine.publish_index(&format!("v{n}"), n)).into();
+    // Version 1 runs under the digest of its manifest.
+    let first = host.machine.publish("v1", 1, Layer::new()).parse().unwrap();
+    let releases = Releases::new().release("1", &first, &[]).release("2", &digests[1], &[]).release(
+        "3",
+        &digests[2],
+        &[],
+    );
+    let graph = GraphServer::start(&releases.edge(0, 1).edge(1, 2));
+    host.configure(&format!(
+        "[agent]\njitter = \"0\"\n[update]\nfollow = \"graph\"\n[graph]\nbase-url = \"{}\"\n",
+        graph.base_url()
+    ));
+    for expected in [2, 3] {
+        host.start();
+        let status = host.wait_for("rebooting");
+        assert_eq!(status["agent"]["target"]["version"], expected.to_string(), "{status:#}");
+        assert_eq!(host.reboot(), expected);
+    }
+}

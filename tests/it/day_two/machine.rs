@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reroot::boot::cmdline::KernelArgs;
+use reroot::digest::Sha256;
 use reroot::fsx;
 use reroot::initramfs::choose::{check, requirements, target};
 use reroot::initramfs::observe::observe;
@@ -89,6 +90,11 @@ impl Machine {
     /// Publishes version `n` with more files as `tag`; gives the digest.
     pub fn publish(&mut self, tag: &str, n: u32, more: Layer) -> String {
         self.layout.tag(tag, &os(n, more)).digest().to_string()
+    }
+
+    /// The same, in an index; gives the digest of that.
+    pub fn publish_index(&mut self, tag: &str, n: u32) -> Sha256 {
+        self.layout.tag_index(tag, &[os(n, Layer::new())])
     }
 
     pub fn stable(&self) -> String {
