@@ -13,6 +13,11 @@ pub(super) fn count(n: u64, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
+/// `1 directory`, `3 directories`.
+pub(super) fn directories(n: u64) -> String {
+    if n == 1 { "1 directory".into() } else { format!("{n} directories") }
+}
+
 /// The algorithm and the first twelve digits: enough to tell images of a machine apart.
 pub(super) fn short_digest(digest: &crate::digest::Sha256) -> String {
     format!("sha256:{}", &digest.hex()[..12])

@@ -4,17 +4,30 @@
 //! scan     an unpacked root becomes a tree, as a pull makes one
 //! root     a tree and where its files can be read: a directory, or the store
 //! source   from what people type to a root; images come into a store of their own
+//! owners   which package a file belongs to
+//! facts    what a machine would get: kernel, arguments, units, bytes
+//! inspect, compare, layers   what people ask about one image, two of them, or what it is made of
 //! lint     what is wrong with it for a machine
 //! ```
 //!
 //! An image is read by the code that pulls it for a deployment, so that what is refused there is refused here.
 
+mod compare;
+mod facts;
+mod inspect;
+mod layers;
 pub mod lint;
+mod owners;
 mod root;
 mod scan;
 mod source;
 #[cfg(test)]
 mod testing;
 
+pub use compare::{Comparison, Names, Side, compare};
+pub use facts::{Argument, Facts, Kernel};
+pub use inspect::{DirectorySize, Inspected, PackageSize, inspect};
+pub use layers::{LayerChanges, Layers, Letter, PathOfLayer, layers};
+pub use owners::Owners;
 pub use root::{Root, Unread};
 pub use source::{Image, Opened, Places, Source};

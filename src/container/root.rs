@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use crate::names::ImagePath;
-use crate::ops::{Result, files};
+use crate::ops::Result;
+use crate::ops::files::{self, View};
 use crate::repo::{Contents, Tree, TreeEntry};
 
 /// A tree, and where its files can be read.
@@ -28,6 +29,10 @@ impl<'c> Root<'c> {
 
     pub fn contents(&self) -> &dyn Contents {
         &*self.contents
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { tree: &self.tree, contents: self.contents() }
     }
 
     /// The entry at a path, links not followed.

@@ -200,7 +200,7 @@ mod tests {
         }
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("secret")).unwrap();
-        fs::set_permissions(root.path().join("secret"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.path().join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
         let scanned = scan(root.path()).unwrap();
         assert_eq!(scanned.unread[0].path.to_string(), "secret");
     }

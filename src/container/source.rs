@@ -8,7 +8,7 @@ use super::{Root, scan};
 use crate::env::Env;
 use crate::fsx::Dir;
 use crate::oci::ImageReference;
-use crate::oci::manifest::ImageConfig;
+use crate::oci::manifest::{ImageConfig, LayerDescriptor};
 use crate::oci::platform::Platform;
 use crate::ops::image::{PullImageOptions, parse, pull};
 use crate::ops::{Context, Error, InitOptions, Result, ResultExt, init};
@@ -57,6 +57,16 @@ pub struct Opened<'p> {
     pub image: Option<Image>,
     /// For people.
     pub name: String,
+    /// Where the image is stored.
+    pub store: Option<&'p Sysroot>,
+}
+
+impl Opened<'_> {
+    /// As OCI names it; that of this machine where nothing says another.
+    pub fn architecture(&self) -> String {
+        let of_image = self.image.as_ref().map(|image| image.config.architecture.clone());
+        of_image.unwrap_or_else(|| Platform::host().architecture)
+    }
 }
 
 /// What is known of a stored image beside its tree.
@@ -64,6 +74,8 @@ pub struct Opened<'p> {
 pub struct Image {
     pub record: ImageRecord,
     pub config: ImageConfig,
+    /// As the manifest has them, from the lowest up.
+    pub blobs: Vec<LayerDescriptor>,
     /// From the lowest up.
     pub layers: Vec<LayerTree>,
 }
@@ -76,9 +88,12 @@ impl<'p> Places<'p> {
     /// Opens what was typed. An image is fetched first, as far as the store does not have it.
     pub fn open(&self, source: &Source, context: &Context<'_>) -> Result<Opened<'_>> {
         match source {
-            Source::Directory(path) => {
-                Ok(Opened { root: scan::scan(path)?, image: None, name: path.display().to_string() })
-            }
+            Source::Directory(path) => Ok(Opened {
+                root: scan::scan(path)?,
+                image: None,
+                name: path.display().to_string(),
+                store: None,
+            }),
             Source::Image(reference) => {
                 let store = self.store(context)?;
                 let options = PullImageOptions { platform: self.platform.clone(), ..Default::default() };
@@ -129,11 +144,12 @@ fn stored<'s>(sysroot: &'s Sysroot, record: ImageRecord, name: String) -> Result
     let repo = sysroot.repo();
     let tree = repo.read_tree(&record.tree)?;
     let layers = record.layers.iter().map(|diff_id| repo.read_layer(diff_id)).collect::<Result<_, _>>()?;
-    let config = parse(&record)?.0;
+    let (config, blobs) = parse(&record)?;
     Ok(Opened {
         root: Root::new(tree, repo, Vec::new()),
-        image: Some(Image { record, config, layers }),
+        image: Some(Image { record, config, blobs, layers }),
         name,
+        store: Some(sysroot),
     })
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::diff::{self, Times};
 use super::fetch::{FetchPlan, Resolved};
+use super::files::View;
 use super::image::ImageFacts;
 use super::packages::PackageDiff;
 use super::publish::Finalization;
@@ -131,8 +132,10 @@ fn changes(repo: &Repo, start: &Start, resolved: &Resolved, fetch: &FetchPlan) -
         return Ok(None);
     }
     let Some(new) = tree(repo, resolved, fetch)? else { return Ok(None) };
+    let old = repo.read_tree(&running.tree)?;
+    let (old, new) = (View { tree: &old, contents: repo }, View { tree: &new, contents: repo });
     let diff::Compared { paths, packages } =
-        diff::compare(repo, &repo.read_tree(&running.tree)?, &new, Times::Ignore)?;
+        diff::compare(old, new, diff::Objects::OfOneStore, Times::Ignore)?;
     let files = ChangedFiles {
         added: paths.added.len() as u64,
         removed: paths.removed.len() as u64,

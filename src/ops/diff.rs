@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use super::files::View;
 use super::packages::{self, PackageDiff};
 use super::{Error, Result, image, select};
-use crate::digest::{ObjectId, Sha256, TreeId};
+use crate::digest::{Sha256, TreeId};
 use crate::names::{ImagePath, StaterootName};
-use crate::repo::{Meta, Node, Repo, Tree, TreeEntry, Xattrs};
+use crate::repo::{Contents, Meta, Node, Tree, TreeEntry, Xattrs};
 use crate::sysroot::{DeploymentId, Sysroot};
 
 /// The version of the JSON.
@@ -142,7 +143,8 @@ pub fn diff(sysroot: &Sysroot, from: &Side, to: &Side, options: &DiffOptions) ->
     let repo = sysroot.repo();
     let (from, to) = (find(sysroot, from, options)?, find(sysroot, to, options)?);
     let (old, new) = (repo.read_tree(&from.tree)?, repo.read_tree(&to.tree)?);
-    let Compared { paths, packages } = compare(repo, &old, &new, options.times)?;
+    let (old, new) = (View { tree: &old, contents: repo }, View { tree: &new, contents: repo });
+    let Compared { paths, packages } = compare(old, new, Objects::OfOneStore, options.times)?;
     Ok(Diff {
         version: VERSION,
         from,
@@ -154,10 +156,23 @@ pub fn diff(sysroot: &Sysroot, from: &Side, to: &Side, options: &DiffOptions) ->
     })
 }
 
-/// Compares two trees whose objects are in the store.
-pub(super) fn compare(repo: &Repo, old: &Tree, new: &Tree, times: Times) -> Result<Compared> {
-    let paths = compare_trees(old, new, times, &|a, b| same_content(repo, a, b))?;
-    Ok(Compared { paths, packages: packages::compare(repo, old, new)? })
+/// What two different objects mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Objects {
+    /// With the same metadata, other content.
+    OfOneStore,
+    /// Nothing: they have to be read.
+    OfTwoPlaces,
+}
+
+/// Compares two trees.
+pub(crate) fn compare(old: View<'_>, new: View<'_>, objects: Objects, times: Times) -> Result<Compared> {
+    let same = |a: &TreeEntry, b: &TreeEntry| match objects {
+        Objects::OfOneStore if a.meta == b.meta => Ok(false),
+        _ => same_content((old.contents, a), (new.contents, b)),
+    };
+    let paths = compare_trees(old.tree, new.tree, times, &same)?;
+    Ok(Compared { paths, packages: packages::compare(old, new)? })
 }
 
 fn find(sysroot: &Sysroot, side: &Side, options: &DiffOptions) -> Result<DiffSide> {
@@ -177,19 +192,19 @@ fn find(sysroot: &Sysroot, side: &Side, options: &DiffOptions) -> Result<DiffSid
 }
 
 /// What differs between two trees.
-pub(super) struct Compared {
+pub(crate) struct Compared {
     pub paths: Paths,
     pub packages: PackageDiff,
 }
 
-pub(super) struct Paths {
+pub(crate) struct Paths {
     pub added: Vec<DiffPath>,
     pub removed: Vec<DiffPath>,
     pub changed: Vec<PathChange>,
 }
 
-/// Two objects of one size: is their content the same?
-type SameContent<'a> = dyn Fn(&ObjectId, &ObjectId) -> Result<bool> + 'a;
+/// Two files of one size with different objects: is their content the same?
+type SameContent<'a> = dyn Fn(&TreeEntry, &TreeEntry) -> Result<bool> + 'a;
 
 /// Walks two sorted lists side by side.
 fn compare_trees(old: &Tree, new: &Tree, times: Times, same: &SameContent) -> Result<Paths> {
@@ -233,8 +248,7 @@ fn compare_nodes(a: &TreeEntry, b: &TreeEntry, same: &SameContent) -> Result<Vec
         (Node::File { size, .. }, Node::Empty) => sizes(*size, 0),
         (Node::File { size: from, .. }, Node::File { size: to, .. }) if from != to => sizes(*from, *to),
         (Node::File { object: x, .. }, Node::File { object: y, .. }) => {
-            // With the same metadata, another object is other content; else the object may differ for that.
-            let differs = x != y && (a.meta == b.meta || !same(x, y)?);
+            let differs = x != y && !same(a, b)?;
             if differs { vec![Change::Content] } else { Vec::new() }
         }
         (Node::Symlink { target: from }, Node::Symlink { target: to }) if from != to => {
@@ -289,12 +303,14 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
-fn same_content(repo: &Repo, a: &ObjectId, b: &ObjectId) -> Result<bool> {
-    let (mut left, mut right) = (repo.open_object(a)?, repo.open_object(b)?);
+type Place<'p> = (&'p dyn Contents, &'p TreeEntry);
+
+fn same_content((of_a, a): Place<'_>, (of_b, b): Place<'_>) -> Result<bool> {
+    let (mut left, mut right) = (of_a.open(a)?, of_b.open(b)?);
     let (mut left_buffer, mut right_buffer) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
-        let read = |file: &mut std::fs::File, buffer: &mut Vec<u8>, id| {
-            fill(file, buffer).map_err(Error::io(format!("reading object {id}")))
+        let read = |file: &mut std::fs::File, buffer: &mut Vec<u8>, entry: &TreeEntry| {
+            fill(file, buffer).map_err(Error::io(format!("reading /{}", entry.path)))
         };
         let n = read(&mut left, &mut left_buffer, a)?;
         let m = read(&mut right, &mut right_buffer, b)?;
@@ -323,6 +339,7 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::ObjectId;
     use crate::repo::Mtime;
 
     fn entry(path: &str, mode: u16, node: Node) -> TreeEntry {
@@ -348,8 +365,12 @@ mod tests {
     }
 
     /// Objects whose first byte has the same tens have the same content.
-    fn tens(a: &ObjectId, b: &ObjectId) -> Result<bool> {
-        Ok(a.0[0] / 10 == b.0[0] / 10)
+    fn tens(a: &TreeEntry, b: &TreeEntry) -> Result<bool> {
+        let tens = |entry: &TreeEntry| match entry.node {
+            Node::File { object, .. } => object.0[0] / 10,
+            _ => panic!("no file"),
+        };
+        Ok(tens(a) == tens(b))
     }
 
     #[test]

@@ -9,6 +9,13 @@ use crate::layer;
 use crate::names::ImagePath;
 use crate::repo::{Contents, Node, Tree, TreeEntry};
 
+/// A tree and where its files can be read.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'v> {
+    pub tree: &'v Tree,
+    pub contents: &'v dyn Contents,
+}
+
 /// The entry that a path leads to in the tree, links followed.
 pub(crate) fn follow<'t>(tree: &'t Tree, path: &str) -> Option<&'t TreeEntry> {
     layer::resolve(tree, &ImagePath::new(path.as_bytes()).ok()?)

@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader};
 
 use serde::Serialize;
 
+use super::files::View;
 use super::{Error, Result, ResultExt, files};
 use crate::names::ImagePath;
 use crate::packages::{self, Package, compare_versions, parse_apk, parse_dpkg};
-use crate::repo::{Repo, Tree, TreeEntry};
+use crate::repo::{Contents, TreeEntry};
 
 /// The largest database that is read; Debian's with every package it has stays below.
 const LIMIT: u64 = 256 << 20;
@@ -55,10 +56,10 @@ impl PackageDiff {
 }
 
 /// Compares the package databases of two trees.
-pub(super) fn compare(repo: &Repo, from: &Tree, to: &Tree) -> Result<PackageDiff> {
+pub(super) fn compare(from: View<'_>, to: View<'_>) -> Result<PackageDiff> {
     let mut not_read = Vec::new();
-    let from = read(repo, from, &mut not_read).context(|| "reading the packages of the first image")?;
-    let to = read(repo, to, &mut not_read).context(|| "reading the packages of the second image")?;
+    let from = read(from, &mut not_read).context(|| "reading the packages of the first image")?;
+    let to = read(to, &mut not_read).context(|| "reading the packages of the second image")?;
     not_read.sort();
     not_read.dedup();
     Ok(PackageDiff { not_read, ..compare_lists(from, to) })
@@ -100,7 +101,8 @@ fn compare_lists(from: Vec<Package>, to: Vec<Package>) -> PackageDiff {
     diff
 }
 
-fn read(repo: &Repo, tree: &Tree, not_read: &mut Vec<String>) -> Result<Vec<Package>> {
+/// The packages of a tree. What is not understood is told in `not_read`.
+pub(crate) fn read(View { tree, contents }: View<'_>, not_read: &mut Vec<String>) -> Result<Vec<Package>> {
     type Parse = fn(&mut dyn BufRead) -> Result<Vec<Package>, packages::Error>;
     let dpkg: Parse = |input| parse_dpkg(input);
     let apk: Parse = |input| parse_apk(input);
@@ -114,14 +116,14 @@ fn read(repo: &Repo, tree: &Tree, not_read: &mut Vec<String>) -> Result<Vec<Pack
                 continue;
             }
             seen.push(&entry.path);
-            found.extend(read_file(repo, entry, parse)?);
+            found.extend(read_file(contents, entry, parse)?);
         }
     }
     for path in DPKG_DIRECTORIES {
         let Some(directory) = files::follow(tree, path) else { continue };
         for entry in tree.below(&directory.path) {
             if !entry.path.file_name().ends_with(b".md5sums") {
-                found.extend(read_file(repo, entry, dpkg)?);
+                found.extend(read_file(contents, entry, dpkg)?);
             }
         }
     }
@@ -134,11 +136,11 @@ fn read(repo: &Repo, tree: &Tree, not_read: &mut Vec<String>) -> Result<Vec<Pack
 }
 
 fn read_file(
-    repo: &Repo,
+    contents: &dyn Contents,
     entry: &TreeEntry,
     parse: fn(&mut dyn BufRead) -> Result<Vec<Package>, packages::Error>,
 ) -> Result<Vec<Package>> {
-    let Some(content) = files::open(repo, entry, LIMIT)? else { return Ok(Vec::new()) };
+    let Some(content) = files::open(contents, entry, LIMIT)? else { return Ok(Vec::new()) };
     parse(&mut BufReader::new(content)).map_err(|error| {
         let reading = format!("reading /{}", entry.path);
         match error {

@@ -3,7 +3,7 @@
 
 use std::io::BufRead;
 
-use super::{Error, Lines, MOST_PACKAGES, Package, text};
+use super::{Error, Files, Lines, MOST_PACKAGES, Package, text};
 
 /// Reads the installed packages. The lines about files (`F`, `R`, `a`, `Z`, `M`) are passed over.
 pub fn parse(input: impl BufRead) -> Result<Vec<Package>, Error> {
@@ -33,6 +33,31 @@ pub fn parse(input: impl BufRead) -> Result<Vec<Package>, Error> {
         }
     }
     packages.sort();
+    Ok(packages)
+}
+
+/// Reads which files belong to which package (`F` a directory, `R` a file in it).
+pub fn parse_files(input: impl BufRead) -> Result<Vec<(String, Files)>, Error> {
+    let mut lines = Lines::new(input);
+    let mut packages: Vec<(String, Files)> = Vec::new();
+    let mut directory = Vec::new();
+    while let Some(line) = lines.next()? {
+        match line {
+            [b'P', b':', name @ ..] => {
+                packages.push((text(name), Files::new()));
+                directory.clear();
+            }
+            [b'F', b':', path @ ..] => directory = path.to_vec(),
+            [b'R', b':', name @ ..] => {
+                let name = name.to_vec();
+                let (_, files) =
+                    packages.last_mut().ok_or_else(|| lines.malformed("a file of no package"))?;
+                let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+                files.push([&directory, slash, &name].concat());
+            }
+            _ => {}
+        }
+    }
     Ok(packages)
 }
 

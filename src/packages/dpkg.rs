@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use super::{Error, Lines, MOST_PACKAGES, Package, text};
+use super::{Error, Files, Lines, MOST_PACKAGES, Package, text};
 
 /// Reads the installed packages. A package that was removed but left its configuration is not installed. A
 /// stanza of `status.d` has no `Status` field: it is there because the package is installed.
@@ -61,6 +61,18 @@ fn finish<R: BufRead>(
         packages.push(Package { name, architecture, version });
     }
     Ok(())
+}
+
+/// Reads `info/NAME.list`: a path a line, directories as well.
+pub fn parse_list(input: impl BufRead) -> Result<Files, Error> {
+    let mut lines = Lines::new(input);
+    let mut files = Files::new();
+    while let Some(line) = lines.next()? {
+        if !line.is_empty() && line != b"/." {
+            files.push(line.to_vec());
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Package databases as they lie in an image: from bytes to names and versions.
 //!
-//! Only reading, only what a comparison of two images needs. dpkg's and apk's databases are text. rpm's is
+//! Only reading: names, versions, and which files belong to a package. dpkg's and apk's databases are text. rpm's is
 //! SQLite, whose readers all bring a C library or an SQL engine along; it is recognised and named, not read.
 
 mod apk;
@@ -9,8 +9,8 @@ mod version;
 
 use std::io;
 
-pub use apk::parse as parse_apk;
-pub use dpkg::parse as parse_dpkg;
+pub use apk::{parse as parse_apk, parse_files as parse_apk_files};
+pub use dpkg::{parse as parse_dpkg, parse_list as parse_dpkg_list};
 pub use version::compare as compare_versions;
 
 /// An installed package.
@@ -21,6 +21,9 @@ pub struct Package {
     pub architecture: Option<String>,
     pub version: String,
 }
+
+/// Paths as a database has them: with or without a slash in front, through links or not.
+pub type Files = Vec<Vec<u8>>;
 
 /// Why a database was not read.
 #[derive(Debug, thiserror::Error)]

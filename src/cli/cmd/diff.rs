@@ -82,7 +82,7 @@ pub(super) fn package_lines(packages: &PackageDiff) -> Vec<String> {
     lines
 }
 
-fn package_line(package: &PackageChange) -> String {
+pub(super) fn package_line(package: &PackageChange) -> String {
     let version = |v: &Option<String>| v.as_deref().map(|v| printable(v.as_bytes())).unwrap_or_default();
     let name = printable(package.name.as_bytes());
     match (&package.from, &package.to) {
@@ -91,7 +91,7 @@ fn package_line(package: &PackageChange) -> String {
     }
 }
 
-fn words(change: &Change) -> String {
+pub(super) fn words(change: &Change) -> String {
     match change {
         Change::Type { from, to } => format!("{from} -> {to}"),
         Change::Mode { from, to } => format!("mode {from} -> {to}"),

@@ -1,3 +1,4 @@
 //! `reroot container`, as those who build images use it.
 
 mod lint;
+mod look;

@@ -12,7 +12,6 @@ use crate::container::lint::{
 };
 use crate::container::{Image, Opened, Source};
 use crate::fsx;
-use crate::oci::platform::Platform;
 use crate::ops::{Context, Error, Result};
 
 /// So many findings of one lint are shown.
@@ -95,7 +94,7 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
         image: opened.image.as_ref(),
         base: base.as_ref().map(|base| &base.root),
         epoch: epoch(context, opened.image.as_ref())?,
-        architecture: architecture(opened.image.as_ref()),
+        architecture: opened.architecture(),
     };
     let report = lint(&subject, &settings, &opened.name)?;
     match args.format {
@@ -140,14 +139,6 @@ fn epoch(context: &Context<'_>, image: Option<&Image>) -> Result<Option<i64>> {
     let created = image.and_then(|image| image.config.created.as_deref()?.parse::<jiff::Timestamp>().ok());
     // A file that is made in the last second of the build is not newer.
     Ok(created.map(|created| created.as_second() + 1))
-}
-
-fn architecture(image: Option<&Image>) -> String {
-    let of_image = image.and_then(|image| {
-        let config: serde_json::Value = serde_json::from_str(&image.record.config).ok()?;
-        Some(config["architecture"].as_str()?.to_owned())
-    });
-    of_image.unwrap_or_else(|| Platform::host().architecture)
 }
 
 fn list(format: Format, output: Output) -> Result<()> {

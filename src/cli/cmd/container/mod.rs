@@ -1,5 +1,9 @@
 //! `reroot container`: for those who build images.
 
+mod diff;
+mod history;
+mod inspect;
+mod layers;
 mod lint;
 
 use std::path::PathBuf;
@@ -7,8 +11,8 @@ use std::path::PathBuf;
 use crate::cli::args::{ForPlatform, Global};
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
-use crate::container::{Places, Source};
-use crate::ops::{Context, Result};
+use crate::container::{Image, Opened, Places, Source};
+use crate::ops::{Context, Error, Result};
 
 /// Look at images, for those who build them
 ///
@@ -24,6 +28,10 @@ pub(in crate::cli) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Lint(lint::Args),
+    Inspect(inspect::Args),
+    Layers(layers::Args),
+    History(history::Args),
+    Diff(diff::Args),
 }
 
 pub(in crate::cli) fn run(
@@ -34,6 +42,10 @@ pub(in crate::cli) fn run(
 ) -> Result<Code> {
     match &args.command {
         Command::Lint(args) => lint::run(args, global, context, output),
+        Command::Inspect(args) => inspect::run(args, global, context, output),
+        Command::Layers(args) => layers::run(args, global, context, output),
+        Command::History(args) => history::run(args, global, context, output),
+        Command::Diff(args) => diff::run(args, global, context, output),
     }
 }
 
@@ -63,4 +75,14 @@ struct SourceArgument {
     /// What to look at
     #[arg(value_name = "SOURCE", long_help = SOURCE)]
     source: Source,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// The image of what was opened. An error for a directory, which has no layers.
+fn image<'o>(opened: &'o Opened<'_>) -> Result<&'o Image> {
+    opened
+        .image
+        .as_ref()
+        .ok_or_else(|| Error::invalid(format!("{} is a directory and has no layers", opened.name)))
 }

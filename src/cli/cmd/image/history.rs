@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
     output.show(&history(&sysroot(global, context)?, &args.image.image)?, text)
 }
 
-fn text(history: &History) -> String {
+pub(in crate::cli::cmd) fn text(history: &History) -> String {
     let rows = history.lines.iter().map(|line| {
         let number = |n: Option<u64>| n.map_or("-".into(), format::bytes);
         let layer = line.layer.as_ref();

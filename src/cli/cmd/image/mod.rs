@@ -1,7 +1,7 @@
 //! `reroot image`: the images in the store, apart from deployments.
 
 mod checkout;
-mod history;
+pub(super) mod history;
 mod inspect;
 mod list;
 mod pull;

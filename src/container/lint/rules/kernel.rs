@@ -1,6 +1,7 @@
 //! The kernel and its arguments.
 
 use crate::boot::kargs_d;
+use crate::container::facts::{LARGEST_ARGUMENTS, argument_entries};
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
 use crate::layer::{self, check_bootable};
 use crate::ops::Result;
@@ -35,30 +36,23 @@ pub const ARGUMENTS: Lint = Lint {
     check: arguments,
 };
 
-/// Where bootc and reroot look; `/usr/etc` is what images of ostree have for `/etc`.
-const DIRECTORIES: [&str; 4] =
-    ["usr/lib/bootc/kargs.d", "usr/lib/reroot/kargs.d", "usr/etc/reroot/kargs.d", "etc/reroot/kargs.d"];
-const LARGEST: u64 = 64 << 10;
-
 fn arguments(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
-    for directory in DIRECTORIES {
-        for entry in subject.root.children(directory) {
-            let name = entry.path.file_name();
-            if name.starts_with(b".") || !name.ends_with(b".toml") {
-                continue;
-            }
-            let path = entry.path.to_string();
-            let Some(file) = subject.root.follow(&path) else {
-                findings.at(&entry.path, "it leads nowhere");
-                continue;
-            };
-            match subject.root.read(file, LARGEST) {
-                Ok(None) => findings.at(&entry.path, "it is not a regular file"),
-                Err(error) => findings.at(&entry.path, error.to_string()),
-                Ok(Some(bytes)) => {
-                    if let Err(error) = kargs_d::parse(&bytes, &path, &subject.architecture) {
-                        findings.at(&entry.path, error.to_string());
-                    }
+    for entry in argument_entries(subject.root) {
+        let name = entry.path.file_name();
+        if name.starts_with(b".") || !name.ends_with(b".toml") {
+            continue;
+        }
+        let path = entry.path.to_string();
+        let Some(file) = subject.root.follow(&path) else {
+            findings.at(&entry.path, "it leads nowhere");
+            continue;
+        };
+        match subject.root.read(file, LARGEST_ARGUMENTS) {
+            Ok(None) => findings.at(&entry.path, "it is not a regular file"),
+            Err(error) => findings.at(&entry.path, error.to_string()),
+            Ok(Some(bytes)) => {
+                if let Err(error) = kargs_d::parse(&bytes, &path, &subject.architecture) {
+                    findings.at(&entry.path, error.to_string());
                 }
             }
         }

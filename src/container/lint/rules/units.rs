@@ -1,5 +1,6 @@
 //! Units that upgrades need.
 
+use crate::container::facts::wanted_units;
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
 use crate::ops::Result;
 use crate::repo::Node;
@@ -32,6 +33,7 @@ fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
         findings.whole("there is no /usr/bin/reroot: machines cannot upgrade themselves");
         return Ok(());
     }
+    let wanted = wanted_units(root);
     for unit in NEEDED {
         let local = root.get(&format!("{LOCAL}/{unit}"));
         let is_masked = local.is_some_and(|entry| {
@@ -42,19 +44,9 @@ fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
             findings.whole(format!("{unit} is masked"));
         } else if local.is_none() && root.follow(&format!("{VENDOR}/{unit}")).is_none() {
             findings.whole(format!("{unit} is not in /{VENDOR}"));
-        } else if ![LOCAL, VENDOR].iter().any(|directory| is_wanted(subject, directory, unit)) {
+        } else if !wanted.contains(unit) {
             findings.whole(format!("{unit} is not enabled"));
         }
     }
     Ok(())
-}
-
-/// Whether another unit wants it (systemd.unit(5): `.wants/`, `.requires/`, `.upholds/`).
-fn is_wanted(subject: &Subject<'_>, directory: &str, unit: &str) -> bool {
-    subject.root.below(directory).iter().any(|entry| {
-        let by = entry.path.parent().unwrap_or_default();
-        let by = by.file_name();
-        entry.path.file_name() == unit.as_bytes()
-            && [&b".wants"[..], b".requires", b".upholds"].iter().any(|suffix| by.ends_with(suffix))
-    })
 }
