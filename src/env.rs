@@ -46,6 +46,15 @@ impl Env {
         self.vars.get(name).map(String::as_str).filter(|v| !v.is_empty())
     }
 
+    /// The time of reproducible builds, in seconds since the epoch (reproducible-builds.org, SOURCE_DATE_EPOCH).
+    pub fn source_date_epoch(&self) -> Result<Option<i64>, String> {
+        let Some(text) = self.var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+        let seconds = text.parse().map_err(|_| {
+            format!("SOURCE_DATE_EPOCH is `{}`, which is no number", crate::names::printable(text.as_bytes()))
+        })?;
+        Ok(Some(seconds))
+    }
+
     /// Which boot of the kernel this is (random(4)), a UUID; `None` where there is no such file.
     pub fn boot_id(&self) -> Option<String> {
         let directory = fsx::open_dir(&self.config_root.join("proc/sys/kernel/random")).ok()?;

@@ -10,6 +10,7 @@ wanted="
 docker-registry:docker-registry
 skopeo:skopeo
 umoci:umoci
+crun:crun
 mmdebstrap:mmdebstrap
 strace:strace
 htpasswd:apache2-utils
@@ -45,7 +46,7 @@ promtool:prometheus
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then
-    wanted="$wanted podman:podman ostree:ostree crun:crun"
+    wanted="$wanted podman:podman ostree:ostree"
 fi
 
 # Where the storage daemon is: newer releases (and backports) have it in qemu-utils, older ones in

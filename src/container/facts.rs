@@ -16,7 +16,7 @@ const ARGUMENTS: [&str; 4] =
     ["usr/lib/bootc/kargs.d", "usr/lib/reroot/kargs.d", "usr/etc/reroot/kargs.d", "etc/reroot/kargs.d"];
 /// No `kargs.d` file may be larger.
 pub(super) const LARGEST_ARGUMENTS: u64 = 64 << 10;
-const UNITS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
+const UNITS: &str = "usr/lib/systemd/system";
 
 /// The kernel of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -88,7 +88,7 @@ impl Facts {
             files: count(|node| matches!(node, Node::File { .. } | Node::Empty)),
             directories: count(Node::is_directory),
             links: count(|node| matches!(node, Node::Symlink { .. })),
-            bytes: root.tree.entries().iter().map(bytes_of).sum(),
+            bytes: root.tree.entries().iter().map(bytes_of).fold(0, u64::saturating_add),
             problems,
         })
     }
@@ -114,7 +114,7 @@ pub(super) fn argument_entries<'r>(root: &'r Root<'r>) -> impl Iterator<Item = &
 /// What other units want (systemd.unit(5): `.wants/`, `.requires/`, `.upholds/`).
 pub(super) fn wanted_units(root: &Root<'_>) -> BTreeSet<String> {
     let mut units = BTreeSet::new();
-    for entry in UNITS.iter().flat_map(|directory| root.below(directory)) {
+    for entry in root.below(UNITS).iter().chain(root.below(&root.etc("systemd/system"))) {
         let by = entry.path.parent().unwrap_or_default();
         let is_wanting = |suffix: &&[u8]| by.file_name().ends_with(suffix);
         if [&b".wants"[..], b".requires", b".upholds"].iter().any(is_wanting) {

@@ -76,11 +76,13 @@ pub fn inspect(opened: &Opened<'_>) -> Result<Inspected> {
     for entry in opened.root.tree.entries().iter().filter(|entry| !entry.node.is_directory()) {
         let bytes = bytes_of(entry);
         match owners.index_of(&entry.path).map(|index| &mut packages[index]) {
-            Some(package) => (package.bytes, package.files) = (package.bytes + bytes, package.files + 1),
-            None => unowned_bytes += bytes,
+            Some(package) => {
+                (package.bytes, package.files) = (package.bytes.saturating_add(bytes), package.files + 1)
+            }
+            None => unowned_bytes = u64::saturating_add(unowned_bytes, bytes),
         }
         let (sum, files) = by_directory.entry(top(&entry.path)).or_default();
-        (*sum, *files) = (*sum + bytes, *files + 1);
+        (*sum, *files) = (sum.saturating_add(bytes), *files + 1);
     }
     packages.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     let mut by_directory: Vec<_> =

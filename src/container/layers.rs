@@ -9,7 +9,7 @@ use super::Image;
 use crate::digest::Sha256;
 use crate::names::ImagePath;
 use crate::ops::DiffPath;
-use crate::repo::{Change, Node};
+use crate::repo::{Change, LayerTree, Node};
 
 /// The version of the JSON.
 const VERSION: u32 = 1;
@@ -31,6 +31,14 @@ pub struct LayerChanges {
     pub digest: Sha256,
     /// As it is fetched.
     pub compressed_bytes: u64,
+    #[serde(flatten)]
+    pub counted: Counted,
+}
+
+/// The changes themselves, and how many of which kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counted {
     pub added: usize,
     pub changed: usize,
     pub deleted: usize,
@@ -70,70 +78,72 @@ impl Letter {
 
 /// Goes through the layers from the lowest up.
 pub fn layers(image: &Image, name: &str) -> Layers {
-    let mut here: BTreeMap<&ImagePath, &Change> = BTreeMap::new();
-    let mut layers = Vec::new();
-    for (tree, blob) in image.layers.iter().zip(&image.blobs) {
-        let mut of_layer = LayerChanges {
-            diff_id: blob.diff_id,
-            digest: blob.digest,
-            compressed_bytes: blob.size,
-            added: 0,
-            changed: 0,
-            deleted: 0,
-            brought_bytes: 0,
-            hidden_bytes: 0,
-            changes: Vec::new(),
-        };
-        // Deletions speak of the layers below.
-        for path in &tree.opaque {
-            for below in below(&here, path) {
-                let bytes = here.remove(below).map_or(0, bytes_of);
-                // What the layer has there itself is changed, not deleted.
-                if tree.changes.binary_search_by(|(path, _)| path.cmp(below)).is_err() {
-                    of_layer.push(Letter::D, below, bytes);
-                }
-                of_layer.hidden_bytes += bytes;
-            }
-        }
-        for (path, change) in &tree.changes {
-            let before = here.get(path).copied();
-            if matches!(change, Change::Whiteout) {
-                let Some(before) = before else { continue };
-                let gone: u64 =
-                    below(&here, path).into_iter().filter_map(|below| here.remove(below)).map(bytes_of).sum();
-                here.remove(path);
-                let bytes = gone + bytes_of(before);
-                of_layer.push(Letter::D, path, bytes);
-                of_layer.hidden_bytes += bytes;
-                continue;
-            }
-            let is_directory = matches!(change, Change::Set { node: Node::Directory, .. });
-            if !is_directory {
-                for below in below(&here, path) {
-                    of_layer.hidden_bytes += here.remove(below).map_or(0, bytes_of);
-                }
-            }
-            let letter = match before {
-                None => Letter::A,
-                // Builders have every directory above a change in their layers.
-                Some(before) if is_directory && before == change => {
-                    continue;
-                }
-                Some(before) => {
-                    of_layer.hidden_bytes += bytes_of(before);
-                    Letter::C
-                }
-            };
-            of_layer.brought_bytes += bytes_of(change);
-            of_layer.push(letter, path, bytes_of(change));
-            here.insert(path, change);
-        }
-        layers.push(of_layer);
+    let mut here = BTreeMap::new();
+    let layers = image.layers.iter().zip(&image.blobs).map(|(tree, blob)| LayerChanges {
+        diff_id: blob.diff_id,
+        digest: blob.digest,
+        compressed_bytes: blob.size,
+        counted: changes(tree, &mut here),
+    });
+    Layers {
+        version: VERSION,
+        name: name.into(),
+        digest: image.record.manifest_digest,
+        layers: layers.collect(),
     }
-    Layers { version: VERSION, name: name.into(), digest: image.record.manifest_digest, layers }
 }
 
-impl LayerChanges {
+/// What a layer does to what is `here`, which is then as the layer leaves it.
+fn changes<'t>(tree: &'t LayerTree, here: &mut BTreeMap<&'t ImagePath, &'t Change>) -> Counted {
+    let mut of_layer = Counted::default();
+    // Deletions speak of the layers below.
+    for path in &tree.opaque {
+        for below in below(here, path) {
+            // What the layer has there itself is changed, not deleted: that comes below.
+            if tree.changes.binary_search_by(|(path, _)| path.cmp(below)).is_err() {
+                let bytes = here.remove(below).map_or(0, bytes_of);
+                of_layer.push(Letter::D, below, bytes);
+                of_layer.hidden_bytes += bytes;
+            }
+        }
+    }
+    for (path, change) in &tree.changes {
+        let before = here.get(path).copied();
+        if matches!(change, Change::Whiteout) {
+            let Some(before) = before else { continue };
+            let gone: u64 =
+                below(here, path).into_iter().filter_map(|below| here.remove(below)).map(bytes_of).sum();
+            here.remove(path);
+            let bytes = gone + bytes_of(before);
+            of_layer.push(Letter::D, path, bytes);
+            of_layer.hidden_bytes += bytes;
+            continue;
+        }
+        let is_directory = matches!(change, Change::Set { node: Node::Directory, .. });
+        if !is_directory {
+            for below in below(here, path) {
+                of_layer.hidden_bytes += here.remove(below).map_or(0, bytes_of);
+            }
+        }
+        let letter = match before {
+            None => Letter::A,
+            // Builders have every directory above a change in their layers.
+            Some(before) if is_directory && before == change => {
+                continue;
+            }
+            Some(before) => {
+                of_layer.hidden_bytes += bytes_of(before);
+                Letter::C
+            }
+        };
+        of_layer.brought_bytes += bytes_of(change);
+        of_layer.push(letter, path, bytes_of(change));
+        here.insert(path, change);
+    }
+    of_layer
+}
+
+impl Counted {
     fn push(&mut self, kind: Letter, path: &ImagePath, bytes: u64) {
         match kind {
             Letter::A => self.added += 1,
@@ -156,5 +166,42 @@ fn bytes_of(change: &Change) -> u64 {
     match change {
         Change::Set { node: Node::File { size, .. }, .. } => *size,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::ObjectId;
+    use crate::repo::{LayerTree, Meta, Mtime};
+
+    #[test]
+    fn an_opaque_directory_deletes_what_the_layer_does_not_have() {
+        let path = |path: &str| ImagePath::new(path.as_bytes()).unwrap();
+        let set =
+            |at: &str, node| (path(at), Change::Set { meta: Meta::default(), mtime: Mtime::default(), node });
+        let file = |size: u64| Node::File { object: ObjectId([size as u8; 32]), size };
+        let directory = Node::Directory;
+        let lower = vec![
+            set("d", directory.clone()),
+            set("d/a", file(1)),
+            set("d/b", file(2)),
+            set("d/sub", directory.clone()),
+            set("d/sub/c", file(4)),
+        ];
+        let upper = vec![set("d", directory.clone()), set("d/a", file(8)), set("d/sub", directory)];
+        let trees = [
+            LayerTree { changes: lower, opaque: Vec::new() },
+            LayerTree { changes: upper, opaque: vec![path("d")] },
+        ];
+        let mut here = BTreeMap::new();
+        let of_layers: Vec<_> = trees.iter().map(|tree| changes(tree, &mut here)).collect();
+        let shown: Vec<_> =
+            of_layers[1].changes.iter().map(|c| format!("{} {}", c.kind.name(), c.path)).collect();
+        assert_eq!(shown, ["D /d/b", "D /d/sub/c", "C /d/a"]);
+        assert_eq!(
+            (of_layers[0].added, of_layers[1].hidden_bytes, of_layers[1].brought_bytes),
+            (5, 1 + 2 + 4, 8)
+        );
     }
 }

@@ -7,12 +7,14 @@
 //! owners   which package a file belongs to
 //! facts    what a machine would get: kernel, arguments, units, bytes
 //! inspect, compare, layers   what people ask about one image, two of them, or what it is made of
+//! export   the same for other programs: a tar, an image, a bundle
 //! lint     what is wrong with it for a machine
 //! ```
 //!
 //! An image is read by the code that pulls it for a deployment, so that what is refused there is refused here.
 
 mod compare;
+mod export;
 mod facts;
 mod inspect;
 mod layers;
@@ -25,9 +27,10 @@ mod source;
 mod testing;
 
 pub use compare::{Comparison, Names, Side, compare};
+pub use export::{Destination, ExportOptions, Exported, export};
 pub use facts::{Argument, Facts, Kernel};
 pub use inspect::{DirectorySize, Inspected, PackageSize, inspect};
-pub use layers::{LayerChanges, Layers, Letter, PathOfLayer, layers};
+pub use layers::{Counted, LayerChanges, Layers, Letter, PathOfLayer, layers};
 pub use owners::Owners;
 pub use root::{Root, Unread};
 pub use source::{Image, Opened, Places, Source};

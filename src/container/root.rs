@@ -45,6 +45,12 @@ impl<'c> Root<'c> {
         files::follow(&self.tree, path)
     }
 
+    /// A path below the defaults of `/etc`, which are in `/usr/etc` where that is what the image has (ostree).
+    pub fn etc(&self, path: &str) -> String {
+        let has_other = self.get("usr/etc").is_some() && self.children("etc").next().is_none();
+        format!("{}/{path}", if has_other { "usr/etc" } else { "etc" })
+    }
+
     /// What is below a directory at any depth, the directory's own path followed.
     pub fn below(&self, path: &str) -> &[TreeEntry] {
         self.follow(path).map_or(&[], |directory| self.tree.below(&directory.path))

@@ -65,6 +65,23 @@ impl Files {
         self
     }
 
+    /// With everything below a directory somewhere else, and the directory left empty.
+    pub fn moved(mut self, from: &str, to: &str) -> Self {
+        let from = ImagePath::new(from.as_bytes()).unwrap();
+        let below: Vec<_> = self.entries.keys().filter(|path| path.is_below(&from)).cloned().collect();
+        for path in below {
+            let mut entry = self.entries.remove(&path).unwrap();
+            let moved = [to.as_bytes(), b"/", from.strip_from(&path)].concat();
+            self = self.dir(to).entry(&moved, entry.meta.mode, Node::Fifo);
+            entry.path = ImagePath::new(&moved).unwrap();
+            if let Some(content) = self.contents.remove(&path) {
+                self.contents.insert(entry.path.clone(), content);
+            }
+            self.entries.insert(entry.path.clone(), entry);
+        }
+        self
+    }
+
     pub fn change(mut self, path: &str, change: impl FnOnce(&mut TreeEntry)) -> Self {
         change(self.entries.get_mut(&ImagePath::new(path.as_bytes()).unwrap()).unwrap());
         self

@@ -13,6 +13,9 @@ pub enum Error {
     /// The layer's stream broke off or failed; the cause may be an error of the source.
     #[error("reading the layer: {0}")]
     Read(#[source] io::Error),
+    /// A layer could not be written; the cause may be an error of where it goes.
+    #[error("writing `{path}`: {source}")]
+    Write { path: ImagePath, source: io::Error },
     /// The bytes are not a tar archive.
     #[error("malformed tar at byte {offset}: {reason}")]
     Malformed { offset: u64, reason: String },

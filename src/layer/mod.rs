@@ -22,6 +22,7 @@ mod read;
 mod resolve;
 pub mod sink;
 mod whiteout;
+mod write;
 mod xattr;
 
 use std::fmt;
@@ -32,6 +33,7 @@ pub use limits::Limits;
 pub use merge::merge;
 pub use read::read_layer;
 pub use resolve::resolve;
+pub use write::write_layer;
 
 /// Something about a layer that an image builder should know; the layer is read all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,7 @@ pub mod registry;
 mod resolve;
 pub mod source;
 pub mod verify;
+pub mod write;
 
 pub use error::{Error, Result};
 pub use rate::Rate;

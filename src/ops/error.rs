@@ -175,6 +175,7 @@ fn layer_kind(error: &layer::Error) -> ErrorKind {
             None => io_kind(error),
         },
         layer::Error::Repo(error) => repo_kind(error),
+        layer::Error::Write { source, .. } => io_kind(source),
         layer::Error::Malformed { .. }
         | layer::Error::Refused { .. }
         | layer::Error::TooLarge { .. }

@@ -76,6 +76,12 @@ fn an_initramfs_is_read_whatever_its_compression() {
             let compressed = through(program, &archive(name));
             let found = search(&mut &*[&*microcode, &compressed].concat(), b"reroot-prepare-root");
             assert_eq!(found.unwrap(), expected, "{program:?}");
+            // Another one behind it, as people add files to an initramfs.
+            let more = [compressed.clone(), archive("bin/reroot-prepare-root")].concat();
+            if program[0] != "lz4" {
+                let found = search(&mut &*more, b"reroot-prepare-root");
+                assert_eq!(found.unwrap(), Search::Found, "{program:?} and more");
+            }
             for cut in [7, 20, compressed.len() / 2] {
                 let found = search(&mut &compressed[..cut], b"reroot-prepare-root");
                 assert_ne!(found.ok(), Some(Search::Found), "{program:?}");

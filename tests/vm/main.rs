@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests look at the disk themselves")]
 
+mod builder;
 mod by_itself;
 mod by_turns;
 mod checks;
@@ -21,7 +22,7 @@ mod falls_back;
 mod grub;
 mod harness;
 mod installed;
-mod lint;
+
 #[path = "../powercut/log.rs"]
 #[allow(dead_code)]
 mod log;

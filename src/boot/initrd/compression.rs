@@ -34,20 +34,30 @@ impl Compression {
         Self::MAGIC.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, compression)| *compression)
     }
 
-    /// Whether the decoder stops where its data ends. The others may have read on by then.
+    /// Whether the decoder stops where its data ends. The legacy frames of lz4 have no end but that of the file.
     pub(super) fn ends_exactly(self) -> bool {
-        matches!(self, Self::Gzip | Self::Zstd)
+        self != Self::Lz4
     }
 
     pub(super) fn decoder<'r>(self, input: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>> {
         Ok(match self {
             Self::Gzip => Box::new(flate2::bufread::GzDecoder::new(input)),
             Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?.single_frame()),
-            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, false, DICTIONARY)),
-            Self::Lzma => Box::new(lzma_rust2::LzmaReader::new_mem_limit(input, DICTIONARY, None)?),
+            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(Slowly(input), false, DICTIONARY)),
+            Self::Lzma => Box::new(lzma_rust2::LzmaReader::new_mem_limit(Slowly(input), DICTIONARY, None)?),
             Self::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
             Self::Lzo => Box::new(Lzop::new(input)?),
             Self::Bzip2 => Box::new(bzip2::bufread::BzDecoder::new(input)),
         })
+    }
+}
+
+/// Gives a byte at a time, so that a decoder which reads ahead has not read beyond its end.
+struct Slowly<R>(R);
+
+impl<R: Read> Read for Slowly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let one = buffer.len().min(1);
+        self.0.read(&mut buffer[..one])
     }
 }

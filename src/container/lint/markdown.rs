@@ -5,8 +5,8 @@ use super::{LINTS, Needs};
 const INTRODUCTION: &str = "\
 It looks at an image, wherever that is, or at a directory with an unpacked root, needs no privileges and runs nothing of what it
 looks at. The last line of a Containerfile can be `RUN reroot container lint --fatal-warnings`. It ends with 1 when there is an error, or with
-`--fatal-warnings` a warning; with 2 when it was called wrongly; with another code when the image cannot be read, as `reroot image
-pull` does ([exit codes](exit-codes.md)).
+`--fatal-warnings` a warning; with 2 when it was called wrongly. When there is nothing to look at it ends as `reroot image pull` does
+([exit codes](exit-codes.md)), says why on stderr, and prints no report.
 
 What an image is allowed stands in the image itself, in `/usr/lib/reroot/lint.toml`, or in a file that `--config` names:
 
@@ -55,7 +55,7 @@ fn needs(needs: Needs) -> &'static str {
         Needs::Root => "of a directory or an image",
         Needs::Image => "of an image with its layers",
         Needs::Base => "with `--base`",
-        Needs::Epoch => "with `SOURCE_DATE_EPOCH`, or the time that the image says it was made",
+        Needs::Epoch => "of an image, with `SOURCE_DATE_EPOCH` or the time that it says it was made",
     }
 }
 

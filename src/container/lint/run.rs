@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use super::report::{FindingReport, LintReport, Outcome, Report, VERSION};
 use super::{Finding, Findings, LINTS, Level, Lint, Needs, Settings, Subject};
-use crate::ops::{Result, ResultExt};
 
 /// Looks for everything that the settings do not leave out.
-pub fn run(subject: &Subject<'_>, settings: &Settings, name: &str) -> Result<Report> {
+pub fn run(subject: &Subject<'_>, settings: &Settings, name: &str) -> Report {
     let mut report =
         Report { version: VERSION, name: name.into(), errors: 0, warnings: 0, allowed: 0, lints: Vec::new() };
     for lint in LINTS {
@@ -15,7 +14,7 @@ pub fn run(subject: &Subject<'_>, settings: &Settings, name: &str) -> Result<Rep
         let skipped = skipped(lint, subject, settings);
         let (findings, allowed) = match skipped {
             Some(_) => (Vec::new(), 0),
-            None => found(lint, subject, settings).context(|| format!("lint {}", lint.id))?,
+            None => found(lint, subject, settings),
         };
         report.allowed += allowed;
         match level {
@@ -29,7 +28,7 @@ pub fn run(subject: &Subject<'_>, settings: &Settings, name: &str) -> Result<Rep
         };
         report.lints.push(LintReport { id: lint.id, level, outcome, skipped, findings, fix: lint.fix });
     }
-    Ok(report)
+    report
 }
 
 fn skipped(lint: &Lint, subject: &Subject<'_>, settings: &Settings) -> Option<&'static str> {
@@ -39,14 +38,19 @@ fn skipped(lint: &Lint, subject: &Subject<'_>, settings: &Settings) -> Option<&'
     match lint.needs {
         Needs::Image if subject.image.is_none() => Some("a directory has no layers"),
         Needs::Base if subject.base.is_none() => Some("there is nothing to compare with (--base)"),
-        Needs::Epoch if subject.epoch.is_none() => Some("SOURCE_DATE_EPOCH is not set"),
+        Needs::Epoch if subject.epoch.is_none() => {
+            Some("a directory does not have its last times yet, or the image says none")
+        }
         _ => None,
     }
 }
 
-fn found(lint: &Lint, subject: &Subject<'_>, settings: &Settings) -> Result<(Vec<FindingReport>, usize)> {
+fn found(lint: &Lint, subject: &Subject<'_>, settings: &Settings) -> (Vec<FindingReport>, usize) {
     let mut findings = Findings::default();
-    (lint.check)(subject, &mut findings)?;
+    // What cannot be read, or is larger than anything of its kind, is a fault of the image.
+    if let Err(error) = (lint.check)(subject, &mut findings) {
+        findings.whole(format!("it could not be looked for: {error}"));
+    }
     // Two ways to one path are one finding.
     let mut seen = BTreeSet::new();
     findings.0.retain(|finding| seen.insert((finding.path.clone(), finding.message.clone())));
@@ -61,5 +65,5 @@ fn found(lint: &Lint, subject: &Subject<'_>, settings: &Settings) -> Result<(Vec
         })
         .collect();
     let allowed = all - left.len();
-    Ok((left, allowed))
+    (left, allowed)
 }

@@ -1,4 +1,5 @@
 //! `reroot container`, as those who build images use it.
 
+mod export;
 mod lint;
 mod look;

@@ -105,7 +105,7 @@ fn text(report: &Inspected, all: bool) -> String {
     );
     out += &format!(
         "{} in {}, {} in no package\n",
-        format::bytes(facts.bytes - report.unowned_bytes),
+        format::bytes(facts.bytes.saturating_sub(report.unowned_bytes)),
         format::count(report.packages.len() as u64, "package"),
         format::bytes(report.unowned_bytes)
     );

@@ -50,11 +50,11 @@ fn table(report: &Layers) -> String {
             (index + 1).to_string(),
             format::short_digest(&layer.diff_id),
             format::bytes(layer.compressed_bytes),
-            layer.added.to_string(),
-            layer.changed.to_string(),
-            layer.deleted.to_string(),
-            format::bytes(layer.brought_bytes),
-            format::bytes(layer.hidden_bytes),
+            layer.counted.added.to_string(),
+            layer.counted.changed.to_string(),
+            layer.counted.deleted.to_string(),
+            format::bytes(layer.counted.brought_bytes),
+            format::bytes(layer.counted.hidden_bytes),
         ]
     });
     let head = ["LAYER", "DIFF_ID", "SIZE", "A", "C", "D", "BROUGHT", "HIDDEN"];
@@ -63,7 +63,7 @@ fn table(report: &Layers) -> String {
 
 fn paths(layer: &LayerChanges) -> String {
     let mut out = String::new();
-    for change in &layer.changes {
+    for change in &layer.counted.changes {
         let bytes =
             if change.bytes > 0 { format!(" ({})", format::bytes(change.bytes)) } else { String::new() };
         out += &format!("{} {}{bytes}\n", change.kind.name(), change.path);

@@ -81,6 +81,12 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
         list(args.format, output)?;
         return Ok(Code::Done);
     }
+    if args.format == Format::Markdown {
+        return Err(Error::invalid("markdown is the format of --list"));
+    }
+    for id in &args.skip {
+        Settings::default().skip(id)?;
+    }
     let places = args.place.places(global);
     let source = args
         .source
@@ -93,16 +99,16 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
         root: &opened.root,
         image: opened.image.as_ref(),
         base: base.as_ref().map(|base| &base.root),
-        epoch: epoch(context, opened.image.as_ref())?,
+        epoch: opened.image.as_ref().map(|image| epoch(context, image)).transpose()?.flatten(),
         architecture: opened.architecture(),
     };
-    let report = lint(&subject, &settings, &opened.name)?;
+    let report = lint(&subject, &settings, &opened.name);
     match args.format {
         Format::Text => output.show(&report, |report| text(report, args.no_truncate))?,
         Format::Json => Output::new(true).show(&report, |_| String::new())?,
         Format::Sarif => Output::new(true).show(&sarif(&report), |_| String::new())?,
         Format::Github => print(&github(&report))?,
-        Format::Markdown => return Err(Error::invalid("markdown is the format of --list")),
+        Format::Markdown => {}
     }
     Ok(if report.is_fatal(settings.fatal_warnings) { Code::Failed } else { Code::Done })
 }
@@ -129,14 +135,12 @@ fn settings(args: &Args, opened: &Opened<'_>) -> Result<Settings> {
 }
 
 /// What reproducible builds go by (reproducible-builds.org, SOURCE_DATE_EPOCH), or what the image says of itself.
-fn epoch(context: &Context<'_>, image: Option<&Image>) -> Result<Option<i64>> {
-    if let Some(text) = context.env.var("SOURCE_DATE_EPOCH") {
-        let seconds = text
-            .parse()
-            .map_err(|_| Error::invalid(format!("SOURCE_DATE_EPOCH is `{text}`, which is no number")))?;
+/// Builders give files this time when they write the image: in a directory they do not have it yet.
+fn epoch(context: &Context<'_>, image: &Image) -> Result<Option<i64>> {
+    if let Some(seconds) = context.env.source_date_epoch().map_err(Error::invalid)? {
         return Ok(Some(seconds));
     }
-    let created = image.and_then(|image| image.config.created.as_deref()?.parse::<jiff::Timestamp>().ok());
+    let created = image.config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
     // A file that is made in the last second of the build is not newer.
     Ok(created.map(|created| created.as_second() + 1))
 }
@@ -145,7 +149,8 @@ fn list(format: Format, output: Output) -> Result<()> {
     match format {
         Format::Markdown => print(&markdown()),
         Format::Json => Output::new(true).show(&listed(), |_| String::new()),
-        _ => output.show(&listed(), |listed| {
+        Format::Sarif | Format::Github => Err(Error::invalid("a list is text, json or markdown")),
+        Format::Text => output.show(&listed(), |listed| {
             let rows = listed.iter().map(|lint| vec![lint.id.into(), lint.level.into(), lint.about.into()]);
             format::table(&["LINT", "LEVEL", "WANTED"], rows, &[])
         }),

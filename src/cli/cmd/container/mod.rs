@@ -1,6 +1,7 @@
 //! `reroot container`: for those who build images.
 
 mod diff;
+mod export;
 mod history;
 mod inspect;
 mod layers;
@@ -32,6 +33,7 @@ enum Command {
     Layers(layers::Args),
     History(history::Args),
     Diff(diff::Args),
+    Export(export::Args),
 }
 
 pub(in crate::cli) fn run(
@@ -46,6 +48,7 @@ pub(in crate::cli) fn run(
         Command::Layers(args) => layers::run(args, global, context, output),
         Command::History(args) => history::run(args, global, context, output),
         Command::Diff(args) => diff::run(args, global, context, output),
+        Command::Export(args) => export::run(args, global, context, output),
     }
 }
 

@@ -73,7 +73,7 @@ pub const WRITABLE: Lint = Lint {
     id: "writable-directories",
     level: Level::Warning,
     needs: Needs::Root,
-    about: "`/home`, `/root`, `/srv`, `/opt`, `/mnt` and `/usr/local` are links into `/var`",
+    about: "`/home`, `/root`, `/srv` and `/mnt` are links into `/var`, when they are there",
     why: "The root of a deployment is read-only: nobody could log in, or install something there. What the image has there is \
           not kept over an upgrade as /var is.",
     fix: "Make it a link into /var (`ln -s var/home /home`), and the directory by tmpfiles.d; move what packages put there to \
@@ -82,11 +82,12 @@ pub const WRITABLE: Lint = Lint {
 };
 
 fn writable(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
-    for path in ["home", "root", "srv", "opt", "mnt", "usr/local"] {
-        if let Some(entry) = subject.root.get(path)
-            && entry.node.is_directory()
-        {
-            findings.at(&entry.path, "it is a directory of the read-only root");
+    for path in ["home", "root", "srv", "mnt"] {
+        let Some(entry) = subject.root.get(path) else { continue };
+        match &entry.node {
+            Node::Symlink { target } if target.strip_prefix(b"/").unwrap_or(target).starts_with(b"var/") => {}
+            Node::Symlink { .. } => findings.at(&entry.path, "it does not lead into /var"),
+            _ => findings.at(&entry.path, "it is a part of the read-only root"),
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ pub const ETC: Lint = Lint {
     id: "etc",
     level: Level::Error,
     needs: Needs::Root,
-    about: "`/etc` is a directory, and there is no `/usr/etc` beside it",
+    about: "the defaults of `/etc` are in one place: `/etc`, or `/usr/etc` and `/etc` empty",
     why: "The defaults of a deployment's /etc are one directory of the image. With two of them nobody knows which was meant.",
     fix: "Move what is in /usr/etc to /etc, and remove /usr/etc",
     check: etc,
@@ -19,7 +19,9 @@ fn etc(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     match (etc, usr_etc) {
         (None, None) => findings.whole("/etc is missing"),
         (Some(entry), _) if !entry.node.is_directory() => findings.at(&entry.path, "it is not a directory"),
-        (Some(_), Some(entry)) => findings.at(&entry.path, "it is there beside /etc"),
+        (Some(etc), Some(entry)) if !subject.root.tree.below(&etc.path).is_empty() => {
+            findings.at(&entry.path, "it is there beside /etc");
+        }
         _ => {}
     }
     Ok(())
@@ -37,7 +39,7 @@ pub const MERGE: Lint = Lint {
 };
 
 fn merge(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
-    for entry in subject.root.below("etc") {
+    for entry in subject.root.below(subject.root.etc("").trim_end_matches('/')) {
         if matches!(entry.node, Node::Fifo | Node::CharDevice { .. } | Node::BlockDevice { .. }) {
             findings.at(&entry.path, "it is a pipe or a device");
         }

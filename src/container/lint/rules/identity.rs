@@ -2,7 +2,7 @@
 
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
 use crate::ops::Result;
-use crate::repo::Node;
+use crate::repo::{Node, TreeEntry};
 
 pub const MACHINE_ID: Lint = Lint {
     id: "machine-id",
@@ -53,14 +53,19 @@ pub const HOST_KEYS: Lint = Lint {
 };
 
 fn host_keys(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
-    for directory in ["etc/ssh", "usr/etc/ssh"] {
-        for entry in subject.root.children(directory) {
-            let name = entry.path.file_name();
-            let is_key = name.starts_with(b"ssh_host_") && name.ends_with(b"_key");
-            if is_key && matches!(entry.node, Node::File { .. }) {
-                findings.at(&entry.path, "it is the private key of a machine");
-            }
-        }
+    for entry in subject.root.tree.entries().iter().filter(|entry| is_host_key(entry)) {
+        findings.at(&entry.path, "it is the private key of a machine");
     }
     Ok(())
+}
+
+/// Wherever sshd is told to find it; packages have no such names below /usr.
+pub(super) fn is_host_key(entry: &TreeEntry) -> bool {
+    let (path, name) = (entry.path.as_bytes(), entry.path.file_name());
+    let is_of_package =
+        path.starts_with(b"usr/") && !path.starts_with(b"usr/etc/") && !path.starts_with(b"usr/local/");
+    name.starts_with(b"ssh_host_")
+        && name.ends_with(b"_key")
+        && matches!(entry.node, Node::File { .. })
+        && !is_of_package
 }

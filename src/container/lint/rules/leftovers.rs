@@ -2,7 +2,7 @@
 
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
 use crate::ops::Result;
-use crate::repo::Node;
+use crate::repo::{Node, TreeEntry};
 
 pub const BOOT: Lint = Lint {
     id: "boot",
@@ -17,8 +17,13 @@ pub const BOOT: Lint = Lint {
 
 fn boot(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     for entry in subject.root.children("boot") {
-        // Where unified kernel images are (UAPI.5); their kernel is no other than that of the image.
-        if entry.path.as_bytes() != b"boot/EFI" {
+        // Unified kernel images (UAPI.5): their kernel is no other than that of the image.
+        let is_unified = |entry: &TreeEntry| {
+            entry.node.is_directory()
+                || entry.path.as_bytes().starts_with(b"boot/EFI/Linux/")
+                    && entry.path.file_name().ends_with(b".efi")
+        };
+        if !subject.root.tree.below(&entry.path).iter().chain([entry]).all(is_unified) {
             findings.at(&entry.path, "nobody will see it");
         }
     }
@@ -67,10 +72,8 @@ fn builder(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
             findings.at(&entry.path, "it is empty");
         }
     }
-    for path in [".dockerenv", ".containerenv"] {
-        if let Some(entry) = subject.root.get(path) {
-            findings.at(&entry.path, "programs would take the machine for a container");
-        }
+    if let Some(entry) = subject.root.get(".dockerenv") {
+        findings.at(&entry.path, "programs would take the machine for a container");
     }
     Ok(())
 }
@@ -103,7 +106,7 @@ fn caches(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
             Node::File { size, .. } => Some(size),
             _ => None,
         });
-        let bytes: u64 = sizes.sum();
+        let bytes = sizes.fold(0, u64::saturating_add);
         if bytes > 0
             && let Some(entry) = subject.root.follow(directory)
         {

@@ -2,6 +2,7 @@
 
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
 use crate::ops::Result;
+use crate::repo::Node;
 
 pub const NAMES: Lint = Lint {
     id: "names",
@@ -21,6 +22,9 @@ fn names(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
             }
             Ok(_) => {}
             Err(_) => findings.at(&entry.path, "its name is not UTF-8"),
+        }
+        if matches!(&entry.node, Node::Symlink { target } if str::from_utf8(target).is_err()) {
+            findings.at(&entry.path, "it leads to a name that is not UTF-8");
         }
     }
     Ok(())

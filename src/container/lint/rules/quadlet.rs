@@ -10,7 +10,7 @@ pub const QUADLET: Lint = Lint {
     id: "quadlet",
     level: Level::Error,
     needs: Needs::Root,
-    about: "quadlets can be read, have what they need, and name images, volumes, networks, pods and builds that are there",
+    about: "quadlets are unit files, have what they cannot do without, and name images, volumes, networks and pods that are there",
     why: "podman's generator passes over a file that it does not understand: the service is not there, and nothing says so but \
           the journal.",
     fix: "Mend the file, or add the one that it names; `/usr/lib/systemd/system-generators/podman-system-generator --dryrun` \
@@ -18,8 +18,7 @@ pub const QUADLET: Lint = Lint {
     check,
 };
 
-const DIRECTORIES: [&str; 3] =
-    ["usr/share/containers/systemd", "usr/lib/containers/systemd", "etc/containers/systemd"];
+const VENDOR: &str = "usr/share/containers/systemd";
 const LARGEST: u64 = 1 << 20;
 
 /// A kind of file: its suffix, its section, and the keys of which one must be there.
@@ -42,14 +41,20 @@ const REFERENCES: [(&str, &[&str]); 5] = [
 ];
 
 fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
-    let files: Vec<&TreeEntry> = DIRECTORIES.iter().flat_map(|path| subject.root.below(path)).collect();
+    let of_machine = subject.root.etc("containers/systemd");
+    let files: Vec<&TreeEntry> =
+        subject.root.below(VENDOR).iter().chain(subject.root.below(&of_machine)).collect();
     let names: BTreeSet<&[u8]> = files.iter().map(|entry| entry.path.file_name()).collect();
     for entry in &files {
         let name = String::from_utf8_lossy(entry.path.file_name()).into_owned();
         let Some((_, section, needed)) = KINDS.iter().find(|(suffix, ..)| name.ends_with(suffix)) else {
             continue;
         };
-        let Some(bytes) = subject.root.read(entry, LARGEST)? else { continue };
+        let Some(file) = subject.root.follow(&String::from_utf8_lossy(entry.path.as_bytes())) else {
+            findings.at(&entry.path, "it leads nowhere");
+            continue;
+        };
+        let Some(bytes) = subject.root.read(file, LARGEST)? else { continue };
         let unit = match parse(&String::from_utf8_lossy(&bytes)) {
             Ok(unit) => unit,
             Err((line, reason)) => {

@@ -13,6 +13,7 @@ const PLACES: [&str; 9] =
 /// A key has a few thousand bytes, and says at once what it is.
 const LARGEST_KEY: u64 = 64 << 10;
 const START: u64 = 1 << 10;
+const BEGIN: &[u8] = b"-----BEGIN ";
 
 pub const PRIVATE_KEYS: Lint = Lint {
     id: "private-keys",
@@ -27,25 +28,27 @@ pub const PRIVATE_KEYS: Lint = Lint {
 fn private_keys(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     for place in PLACES {
         for entry in subject.root.below(place) {
-            // Those have a lint of their own.
-            let is_host_key = entry.path.file_name().starts_with(b"ssh_host_");
-            if matches!(entry.node, Node::File { size, .. } if size <= LARGEST_KEY) && !is_host_key {
-                match start(subject, entry) {
-                    Ok(text) if is_private_key(&text) => findings.at(&entry.path, "it is a private key"),
-                    Ok(_) => {}
-                    // The lint about what can be read is about this as well.
-                    Err(error) => findings.at(&entry.path, error.to_string()),
-                }
+            // Those of ssh have a lint of their own.
+            if matches!(entry.node, Node::File { size, .. } if size <= LARGEST_KEY)
+                && !super::identity::is_host_key(entry)
+                && is_private_key(&text(subject, entry)?)
+            {
+                findings.at(&entry.path, "it has a private key");
             }
         }
     }
     Ok(())
 }
 
-fn start(subject: &Subject<'_>, entry: &TreeEntry) -> Result<Vec<u8>> {
+/// The whole of what looks like PEM, in which a key may stand behind certificates; else the start.
+fn text(subject: &Subject<'_>, entry: &TreeEntry) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if let Some(content) = subject.root.open(entry)? {
-        content.take(START).read_to_end(&mut bytes).map_err(Error::io(format!("reading /{}", entry.path)))?;
+    let reading = || Error::io(format!("reading /{}", entry.path));
+    if let Some(mut content) = subject.root.open(entry)? {
+        content.by_ref().take(START).read_to_end(&mut bytes).map_err(reading())?;
+        if bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
+            content.read_to_end(&mut bytes).map_err(reading())?;
+        }
     }
     Ok(bytes)
 }
@@ -54,7 +57,7 @@ fn start(subject: &Subject<'_>, entry: &TreeEntry) -> Result<Vec<u8>> {
 fn is_private_key(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| {
         let line = line.trim_ascii();
-        line.starts_with(b"-----BEGIN ")
+        line.starts_with(BEGIN)
             && (line.ends_with(b"PRIVATE KEY-----") || line.ends_with(b"PRIVATE KEY BLOCK-----"))
     })
 }
@@ -65,20 +68,30 @@ pub const PASSWORDS: Lint = Lint {
     needs: Needs::Root,
     about: "no account has a password, and none can be used without one",
     why: "Every machine would have the same password, and everybody who may pull the image could try to guess it at leisure.",
-    fix: "passwd --lock USER; give machines passwords by systemd's credentials (`passwd.hashed-password.root`)",
+    fix: "usermod --password '!' USER, and rm -f /etc/*- where the backups have it; give machines passwords by systemd's credentials (`passwd.hashed-password.root`)",
     check: passwords,
 };
 
+/// Files whose second field is a password or says where it is, and their backups, which password tools leave behind.
+const WITH_PASSWORDS: [&str; 8] =
+    ["passwd", "passwd-", "shadow", "shadow-", "group", "group-", "gshadow", "gshadow-"];
+
 fn passwords(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
-    for path in ["etc/shadow", "usr/etc/shadow", "usr/lib/shadow"] {
-        let Some(entry) = subject.root.follow(path) else { continue };
+    let places = ["etc", "usr/etc", "usr/lib"].iter();
+    for path in places.flat_map(|place| WITH_PASSWORDS.iter().map(move |name| format!("{place}/{name}"))) {
+        let Some(entry) = subject.root.get(&path) else { continue };
         let Some(bytes) = subject.root.read(entry, 4 << 20)? else { continue };
-        for line in String::from_utf8_lossy(&bytes).lines() {
+        // A group without a password is one that nobody joins by a password.
+        let is_of_groups = path.contains("group") || path.contains("gshadow");
+        for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.starts_with(['#', '+', '-']))
+        {
             let mut fields = line.split(':');
             let (Some(user), Some(password)) = (fields.next(), fields.next()) else { continue };
             let user = crate::names::printable(user.as_bytes());
             match password.trim_start_matches('!') {
-                "" if password.is_empty() => findings.at(&entry.path, format!("{user} needs no password")),
+                "" if password.is_empty() && !is_of_groups => {
+                    findings.at(&entry.path, format!("{user} needs no password"));
+                }
                 "" | "*" | "x" => {}
                 hash if hash.starts_with('*') => {}
                 _ => findings.at(&entry.path, format!("{user} has a password")),
@@ -100,7 +113,7 @@ pub const CREDENTIALS: Lint = Lint {
 };
 
 /// Ends of paths, below the homes of people.
-const OF_PEOPLE: [&str; 14] = [
+const OF_PEOPLE: [&str; 17] = [
     ".docker/config.json",
     ".config/containers/auth.json",
     ".aws/credentials",
@@ -115,16 +128,25 @@ const OF_PEOPLE: [&str; 14] = [
     ".bash_history",
     ".python_history",
     ".viminfo",
+    ".zsh_history",
+    ".cargo/credentials.toml",
+    ".config/gh/hosts.yml",
 ];
 /// Of the system.
-const OF_SYSTEM: [&str; 6] = [
+const OF_SYSTEM: [&str; 7] = [
     "etc/containers/auth.json",
     "etc/ostree/auth.json",
+    "usr/etc/containers/auth.json",
+    "usr/etc/ostree/auth.json",
     "usr/lib/ostree/auth.json",
     "run/containers/0/auth.json",
     "var/lib/containers/auth.json",
-    "etc/NetworkManager/system-connections",
 ];
+/// NetworkManager's (nm-settings-keyfile(5)), and the settings in them that are secret.
+const CONNECTIONS: [&str; 2] =
+    ["etc/NetworkManager/system-connections", "usr/etc/NetworkManager/system-connections"];
+const SECRETS: [&str; 6] =
+    ["psk=", "password=", "private-key-password=", "leap-password=", "wep-key", "pin="];
 
 fn credentials(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     for place in ["root", "home", "var/roothome", "var/home"] {
@@ -135,12 +157,16 @@ fn credentials(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
             }
         }
     }
-    for path in OF_SYSTEM {
-        let below = subject.root.below(path).iter();
-        for entry in subject.root.get(path).into_iter().chain(below) {
-            if matches!(entry.node, Node::File { .. }) {
-                findings.at(&entry.path, "it is a credential");
-            }
+    for entry in OF_SYSTEM.iter().filter_map(|path| subject.root.get(path)) {
+        if matches!(entry.node, Node::File { .. }) {
+            findings.at(&entry.path, "it is a credential");
+        }
+    }
+    for entry in CONNECTIONS.iter().flat_map(|directory| subject.root.children(directory)) {
+        let Some(bytes) = subject.root.read(entry, LARGEST_KEY)? else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        if text.lines().any(|line| SECRETS.iter().any(|secret| line.trim_start().starts_with(secret))) {
+            findings.at(&entry.path, "it has a secret of a network");
         }
     }
     Ok(())

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use crate::container::Root;
 use crate::ops::Result;
 
-const DIRECTORIES: [&str; 2] = ["usr/lib/tmpfiles.d", "etc/tmpfiles.d"];
+const VENDOR: &str = "usr/lib/tmpfiles.d";
+/// Specifiers that are the same on every machine (tmpfiles.d(5), of the system manager).
+const SPECIFIERS: [(&str, &str); 4] =
+    [("%S", "/var/lib"), ("%C", "/var/cache"), ("%L", "/var/log"), ("%V", "/var/tmp")];
 const LARGEST: u64 = 1 << 20;
 
 /// What is made, by path without a slash in front.
@@ -20,7 +23,7 @@ pub(super) struct Made {
 impl Made {
     pub(super) fn read(root: &Root<'_>) -> Result<Self> {
         let mut made = Self::default();
-        for (_, text) in root.drop_ins(&DIRECTORIES, ".conf", LARGEST)? {
+        for (_, text) in root.drop_ins(&[VENDOR, &root.etc("tmpfiles.d")], ".conf", LARGEST)? {
             made.add(&text);
         }
         Ok(made)
@@ -30,12 +33,13 @@ impl Made {
         for line in text.lines() {
             let mut fields = line.split_ascii_whitespace();
             let (Some(kind), Some(path)) = (fields.next(), fields.next()) else { continue };
-            // Those that set, clean or remove make nothing (`e` neither). Behind the letter are modifiers.
-            if !kind.starts_with(['f', 'F', 'w', 'd', 'D', 'v', 'q', 'Q', 'p', 'L', 'c', 'b', 'C']) {
+            // Those that write, set, clean or remove make nothing (`e` neither). Behind the letter are modifiers.
+            if !kind.starts_with(['f', 'F', 'd', 'D', 'v', 'q', 'Q', 'p', 'L', 'c', 'b', 'C']) {
                 continue;
             }
-            let path = path.trim_matches('"').trim_start_matches('/').trim_end_matches('/');
-            // systemd knows /var/run as /run.
+            let known = |path: String, (specifier, place): &(&str, &str)| path.replace(specifier, place);
+            let path = SPECIFIERS.iter().fold(path.trim_matches('"').to_owned(), known);
+            let path = path.trim_matches('/');
             if path.is_empty() || path.contains('%') {
                 continue;
             }
@@ -64,11 +68,11 @@ mod tests {
     #[test]
     fn lines_that_make_something_are_known() {
         let mut made = Made::default();
-        made.add("# d /var/no\nd /var/lib/a 0755\nL+! /var/b - - - - ../x\nC /var/c - - - - /usr/share/c\nz /var/z 0700\ne /var/e\nr! /var/r\nd \"/var/q\"\nd /var/%b\n");
-        for path in ["var", "var/lib", "var/lib/a", "var/b", "var/c", "var/c/d/e", "var/q"] {
+        made.add("# d /var/no\nd /var/lib/a 0755\nL+! /var/b - - - - ../x\nC /var/c - - - - /usr/share/c\nz /var/z 0700\ne /var/e\nr! /var/r\nd \"/var/q\"\nd /var/%b\nw /var/w x\nd %S/state\n");
+        for path in ["var", "var/lib", "var/lib/a", "var/b", "var/c", "var/c/d/e", "var/q", "var/lib/state"] {
             assert!(made.has(path), "{path}");
         }
-        for path in ["var/lib/a/b", "var/z", "var/e", "var/r", "var/no", "var/cd", "var/%b"] {
+        for path in ["var/lib/a/b", "var/z", "var/e", "var/r", "var/no", "var/cd", "var/%b", "var/w"] {
             assert!(!made.has(path), "{path}");
         }
     }

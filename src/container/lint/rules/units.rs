@@ -25,7 +25,6 @@ const NEEDED: [&str; 5] = [
     "reroot-status-updated.path",
 ];
 const VENDOR: &str = "usr/lib/systemd/system";
-const LOCAL: &str = "etc/systemd/system";
 
 fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     let root = subject.root;
@@ -35,7 +34,7 @@ fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     }
     let wanted = wanted_units(root);
     for unit in NEEDED {
-        let local = root.get(&format!("{LOCAL}/{unit}"));
+        let local = root.get(&root.etc(&format!("systemd/system/{unit}")));
         let is_masked = local.is_some_and(|entry| {
             matches!(&entry.node, Node::Symlink { target } if &**target == b"/dev/null")
                 || entry.node == Node::Empty

@@ -17,7 +17,7 @@ pub const SYSUSERS: Lint = Lint {
     check: sysusers,
 };
 
-const DIRECTORIES: [&str; 2] = ["usr/lib/sysusers.d", "etc/sysusers.d"];
+const VENDOR: &str = "usr/lib/sysusers.d";
 const LARGEST: u64 = 1 << 20;
 /// systemd makes these by itself.
 const ALWAYS: [&str; 3] = ["root", "nobody", "nogroup"];
@@ -25,7 +25,7 @@ const ALWAYS: [&str; 3] = ["root", "nobody", "nogroup"];
 fn sysusers(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     let root = subject.root;
     let mut made = Made::default();
-    for (_, text) in root.drop_ins(&DIRECTORIES, ".conf", LARGEST)? {
+    for (_, text) in root.drop_ins(&[VENDOR, &root.etc("sysusers.d")], ".conf", LARGEST)? {
         made.add(&text);
     }
     // Debian's static ones, which every system of it has with the same number; and those that nss-altfiles reads in /usr.
@@ -33,9 +33,11 @@ fn sysusers(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     made.groups.extend(names(root, "usr/share/base-passwd/group.master")?);
     made.users.extend(names(root, "usr/lib/passwd")?);
     made.groups.extend(names(root, "usr/lib/group")?);
-    for (path, what, known) in [("etc/passwd", "user", &made.users), ("etc/group", "group", &made.groups)] {
-        let Some(entry) = root.follow(path) else { continue };
-        for name in names(root, path)? {
+    for (path, what, known) in
+        [(root.etc("passwd"), "user", &made.users), (root.etc("group"), "group", &made.groups)]
+    {
+        let Some(entry) = root.follow(&path) else { continue };
+        for name in names(root, &path)? {
             if !known.contains(&name) && !ALWAYS.contains(&name.as_str()) {
                 let name = crate::names::printable(name.as_bytes());
                 findings.at(&entry.path, format!("the {what} {name} is in no file of sysusers.d"));

@@ -13,7 +13,7 @@ pub const TMPFILES: Lint = Lint {
     about: "everything in `/var` is made by tmpfiles.d",
     why: "/var is copied to a machine when it is empty, and no upgrade touches it afterwards: machines that are older do not \
           have what is new, nor what has changed.",
-    fix: "Write a line for it (`d /var/lib/x 0755 x x -`) into /usr/lib/tmpfiles.d, or use StateDirectory= in its unit; keep data \
+    fix: "Write a line for it (`d /var/lib/x 0755 x x -`) into /usr/lib/tmpfiles.d, or use StateDirectory= in its unit and leave it out of the image; keep data \
           in /usr/share or /usr/lib",
     check: tmpfiles,
 };
@@ -27,8 +27,9 @@ fn tmpfiles(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
             continue;
         }
         let path = entry.path.to_string();
-        // What systemd itself makes of it, and what other lints are about.
-        if path == "var/run" || path.starts_with("var/log/") || path.starts_with("var/tmp/") {
+        // What other lints are about.
+        let is_log = path.starts_with("var/log/") && !entry.node.is_directory();
+        if path == "var/run" || is_log || path.starts_with("var/tmp/") {
             continue;
         }
         if !made.has(&path) {

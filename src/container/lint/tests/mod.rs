@@ -23,7 +23,7 @@ fn report(files: &Files, base: Option<&Files>, unread: Vec<crate::container::Unr
         epoch: Some(EPOCH),
         architecture: "amd64".into(),
     };
-    run(&subject, &Settings::default(), "test").unwrap()
+    run(&subject, &Settings::default(), "test")
 }
 
 /// The findings, a line each.
@@ -127,7 +127,7 @@ fn settings_leave_out_allow_and_change_levels() {
     .unwrap();
     let root = files.root();
     let subject = Subject { root: &root, image: None, base: None, epoch: None, architecture: "amd64".into() };
-    let report = run(&subject, &settings, "test").unwrap();
+    let report = run(&subject, &settings, "test");
     assert_eq!(lines(&report), ["var-log /var/log/b: it has 1 bytes"]);
     assert_eq!((report.errors, report.warnings, report.allowed), (1, 0, 2));
 }
@@ -153,4 +153,21 @@ fn other_programs_get_what_they_can_read() {
 fn the_page_about_lints_is_that_of_the_code() {
     let page = include_str!("../../../../docs/lints.md");
     assert_eq!(page, markdown(), "`reroot container lint --list --format markdown` makes it");
+}
+
+#[test]
+fn what_a_lint_cannot_read_is_a_finding() {
+    let report = report(&clean().file("etc/machine-id", "x".repeat(5000)), None, Vec::new());
+    assert_eq!(
+        lines(&report),
+        [
+            "machine-id it could not be looked for: /etc/machine-id has 5000 bytes, more than the 1024 that are read"
+        ]
+    );
+}
+
+#[test]
+fn defaults_may_be_in_usr_etc() {
+    let report = report(&clean().moved("etc", "usr/etc"), None, Vec::new());
+    assert_eq!(lines(&report), [""; 0]);
 }

@@ -1,0 +1,44 @@
+//! One layer of the whole tree, with the config of the image it came from.
+
+use serde_json::{Value, json};
+
+use super::{ExportOptions, tar};
+use crate::container::Opened;
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::oci::write::LayoutWriter;
+use crate::ops::{Error, Result};
+
+/// Writes it to a layout. Gives the digest of the manifest and the bytes of the layer.
+pub(super) fn write(
+    opened: &Opened<'_>,
+    layout: &LayoutWriter,
+    tag: Option<&str>,
+    options: &ExportOptions,
+    env: &Env,
+) -> Result<(Sha256, u64)> {
+    let layer = layout.layer(options.compression, |out| tar(opened, out))?;
+    let mut config = config(opened, env)?;
+    config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.diff_id]});
+    let mut line = json!({"created_by": "reroot container export"});
+    if let Some(created) = config.get("created") {
+        line["created"] = created.clone();
+    }
+    config["history"] = json!([line]);
+    let digest = layout.image(&config, std::slice::from_ref(&layer), &json!({}), tag)?;
+    Ok((digest, layer.size))
+}
+
+/// What the image says of itself, without its layers; for a directory what has to be said. `SOURCE_DATE_EPOCH` is the time of both.
+fn config(opened: &Opened<'_>, env: &Env) -> Result<Value> {
+    let mut config = match &opened.image {
+        Some(image) => serde_json::from_str(&image.record.config)
+            .map_err(|e| Error::corrupt(format!("the config of {}: {e}", opened.name)))?,
+        None => json!({"architecture": opened.architecture(), "os": "linux", "config": {}}),
+    };
+    if let Some(epoch) = env.source_date_epoch().map_err(Error::invalid)? {
+        let created = jiff::Timestamp::from_second(epoch).map_err(|e| Error::invalid(e.to_string()))?;
+        config["created"] = json!(created.to_string());
+    }
+    Ok(config)
+}

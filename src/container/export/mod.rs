@@ -1,0 +1,94 @@
+//! What was opened, for other programs.
+//!
+//! ```text
+//! destination   tar:FILE, oci:DIR, oci-archive:FILE, bundle:DIR
+//! image         one layer of the whole tree, with the config of the image it came from
+//! archive       a layout as a tar
+//! bundle        a root and a config.json that crun and runc take
+//! ```
+
+mod archive;
+mod bundle;
+mod destination;
+mod image;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::Opened;
+use crate::digest::Sha256;
+use crate::layer::write_layer;
+use crate::oci::write::{LayerCompression, LayoutWriter};
+use crate::ops::{Context, Error, Result};
+
+pub use destination::Destination;
+
+/// How something is exported.
+#[derive(Debug, Clone, Default)]
+pub struct ExportOptions {
+    /// Of the layer of an image.
+    pub compression: LayerCompression,
+    /// What a bundle runs; empty: what the image says, or a shell.
+    pub command: Vec<String>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exported {
+    pub name: String,
+    pub destination: String,
+    /// Of the manifest, when it is an image.
+    pub digest: Option<Sha256>,
+    /// Of the layer as it is fetched.
+    pub layer_bytes: Option<u64>,
+}
+
+/// Writes what was opened to a destination. A layout is durable when it returns and has the image only when that is whole; files
+/// get their name when they are whole; a bundle is made in a directory that must be empty or missing.
+pub fn export(
+    opened: &Opened<'_>,
+    destination: &Destination,
+    options: &ExportOptions,
+    context: &Context<'_>,
+) -> Result<Exported> {
+    if let Some(unread) = opened.root.unread.first() {
+        return Err(Error::invalid(format!(
+            "/{} of {} cannot be read: {}",
+            unread.path, opened.name, unread.reason
+        )));
+    }
+    let mut exported = Exported {
+        name: opened.name.clone(),
+        destination: destination.to_string(),
+        digest: None,
+        layer_bytes: None,
+    };
+    match destination {
+        Destination::Stdout => {
+            let stdout = std::io::stdout().lock();
+            tar(opened, &mut std::io::BufWriter::with_capacity(1 << 20, stdout))?;
+        }
+        Destination::Tar(path) => archive::write(path, |out| tar(opened, out))?,
+        Destination::OciDir { path, tag } => {
+            let layout = LayoutWriter::open(path)?;
+            let (digest, bytes) = image::write(opened, &layout, tag.as_deref(), options, context.env)?;
+            (exported.digest, exported.layer_bytes) = (Some(digest), Some(bytes));
+        }
+        Destination::OciArchive { path, tag } => {
+            let temporary = archive::Temporary::beside(path)?;
+            let layout = LayoutWriter::open(temporary.path())?;
+            let (digest, bytes) = image::write(opened, &layout, tag.as_deref(), options, context.env)?;
+            archive::write(path, |out| archive::of_directory(temporary.path(), out))?;
+            (exported.digest, exported.layer_bytes) = (Some(digest), Some(bytes));
+        }
+        Destination::Bundle(path) => bundle::write(opened, path, options, context)?,
+    }
+    Ok(exported)
+}
+
+fn tar(opened: &Opened<'_>, out: &mut dyn Write) -> Result<()> {
+    write_layer(opened.root.tree.entries(), opened.root.contents(), out)?;
+    out.flush().map_err(Error::io(format!("writing {}", opened.name)))
+}
