@@ -247,7 +247,10 @@ pub(super) const CASES: &[Case] = &[
                 .file("var/log/wtmp", "")
                 .file("usr/lib/tmpfiles.d/journal.conf", "d %L/journal\n")
         },
-        fails: |root| root.file("var/log/apt/history.log", "text"),
+        fails: |root| {
+            root.file("var/log/apt/history.log", "text")
+                .file("usr/lib/tmpfiles.d/apt.conf", "d /var/log/apt\n")
+        },
         finds: &["/var/log/apt/history.log: it has 4 bytes"],
     },
     Case {
