@@ -29,6 +29,7 @@ fn an_initramfs_without_our_program_is_refused_with_the_way_to_fix_it() {
             "is no initramfs: there is something in it that is no cpio archive",
         ),
         ("short", zstd(&ours)[..20].to_vec(), "is no initramfs: "),
+        ("xz", [&microcode[..], b"\xfd7zXZ\0 and so on"].concat(), "is no initramfs: "),
     ] {
         layout.tag(tag, &with_initramfs(bytes));
         let image = layout.reference(tag);
@@ -52,9 +53,6 @@ fn an_initramfs_without_our_program_is_refused_with_the_way_to_fix_it() {
     assert_eq!(crate::boot::menu(&world, "foreign"), [2, 1]);
     // Known already, and not looked at again.
     world.succeed(&["kargs", "--append", "x"]);
-    layout.tag("xz", &with_initramfs([&microcode[..], b"\xfd7zXZ\0 and so on"].concat()));
-    let warned = world.succeed(&["deploy", &layout.reference("xz")]);
-    assert!(warned.stderr.contains("is compressed with xz, which is not read here"), "{warned}");
     // Nothing boots from a sysroot without a boot loader.
     fs::remove_file(world.root.join("reroot/boot.json")).unwrap();
     assert_eq!(world.succeed(&["deploy", &layout.reference("zstd")]).stderr, "");

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::machine::{Loader, Machine, os};
 use crate::support::faulty_registry::{Fault, FaultyRegistry};
 use crate::support::image::{Blob, Compress, Image, Layer};
-use crate::support::reroot::Ran;
+use crate::support::reroot::{PROGRAM, Ran};
+use crate::support::tools;
 
 /// Version `n` with a layer that takes more than one read to fetch.
 fn image(n: u32) -> Image {
@@ -61,7 +62,11 @@ fn an_upgrade_from_a_registry_that_is_gone_says_so_and_what_is_staged_stays() {
 
 /// Starts a command.
 fn spawn(machine: &Machine, arguments: &[&str]) -> Child {
-    let mut command = machine.reroot.command([&["--quiet"], arguments].concat());
+    // Whoever started the tests may have had the signal ignored, and children inherit that.
+    let mut command = tools::command("env");
+    command.args(["--default-signal=INT", PROGRAM]);
+    machine.reroot.prepare(&mut command);
+    command.arg("--quiet").args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
