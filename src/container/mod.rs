@@ -8,6 +8,7 @@
 //! facts    what a machine would get: kernel, arguments, units, bytes
 //! inspect, compare, layers   what people ask about one image, two of them, or what it is made of
 //! export   the same for other programs: a tar, an image, a bundle
+//! rechunk  the same tree in layers by package
 //! lint     what is wrong with it for a machine
 //! ```
 //!
@@ -20,6 +21,7 @@ mod inspect;
 mod layers;
 pub mod lint;
 mod owners;
+mod rechunk;
 mod root;
 mod scan;
 mod source;
@@ -32,5 +34,6 @@ pub use facts::{Argument, Facts, Kernel};
 pub use inspect::{DirectorySize, Inspected, PackageSize, inspect};
 pub use layers::{Counted, LayerChanges, Layers, Letter, PathOfLayer, layers};
 pub use owners::Owners;
+pub use rechunk::{RechunkOptions, Rechunked, RechunkedLayer, rechunk_to};
 pub use root::{Root, Unread};
 pub use source::{Image, Opened, Places, Source};

@@ -10,8 +10,9 @@ use crate::fsx::Dir;
 use crate::oci::ImageReference;
 use crate::oci::manifest::{ImageConfig, LayerDescriptor};
 use crate::oci::platform::Platform;
-use crate::ops::image::{PullImageOptions, parse, pull};
-use crate::ops::{Context, Error, InitOptions, Result, ResultExt, init};
+use crate::ops::image::{PullImageOptions, parse, pull, remove};
+use crate::ops::{Context, Error, InitOptions, Result, ResultExt, Run, init};
+use crate::progress::Event;
 use crate::repo::{ImageRecord, LayerTree};
 use crate::sysroot::{DeploymentId, Sysroot};
 
@@ -116,6 +117,15 @@ impl<'p> Places<'p> {
                 })?;
                 stored(sysroot, record, deployment.key().to_string())
             }
+        }
+    }
+
+    /// Takes an image out of the store that will not be there any more.
+    pub fn forget(&self, reference: &ImageReference, context: &Context<'_>) {
+        let forgotten =
+            self.store(context).and_then(|store| remove(store, &reference.to_string(), Run::Real, context));
+        if let Err(error) = forgotten {
+            context.reporter.report(Event::Warning(&format!("{reference} stays in the store: {error}")));
         }
     }
 

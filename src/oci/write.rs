@@ -3,9 +3,11 @@
 //! Blobs get their names when they are whole; the last step is one rename of `index.json`, so that whoever reads the layout
 //! meanwhile sees the image before or the image after. The same input gives the same bytes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
@@ -48,6 +50,8 @@ pub struct WrittenLayer {
     /// Compressed.
     pub size: u64,
     compression: LayerCompression,
+    /// What its descriptor says beside that.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A layout that is being written.
@@ -116,7 +120,8 @@ impl LayoutWriter {
         compression: LayerCompression,
         write: impl FnOnce(&mut dyn Write) -> std::result::Result<(), E>,
     ) -> std::result::Result<WrittenLayer, E> {
-        let temporary = format!(".new-{}", std::process::id());
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let temporary = format!(".new-{}.{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let file = self.temporary(&temporary).map_err(self.error("a layer"))?;
         let compressed = Hashing::new(BufWriter::with_capacity(1 << 20, file));
         let mut tar = Hashing::new(Encoder::new(compression, compressed).map_err(self.error("a layer"))?);
@@ -126,7 +131,7 @@ impl LayoutWriter {
         let (digest, size) = (compressed.hash.finish(), compressed.bytes);
         compressed.inner.into_inner().map_err(|e| self.error("a layer")(e.into_error()))?;
         fsx::rename(&self.blobs, &temporary, &self.blobs, &digest.hex()).map_err(self.error("a layer"))?;
-        Ok(WrittenLayer { digest, diff_id, size, compression })
+        Ok(WrittenLayer { digest, diff_id, size, compression, annotations: BTreeMap::new() })
     }
 
     /// Writes config and manifest, and names the image in the index. Durable when it returns.
@@ -141,11 +146,15 @@ impl LayoutWriter {
         let layers: Vec<_> = layers
             .iter()
             .map(|layer| {
-                json!({
+                let mut descriptor = json!({
                     "mediaType": layer.compression.media_type(),
                     "digest": layer.digest,
                     "size": layer.size,
-                })
+                });
+                if !layer.annotations.is_empty() {
+                    descriptor["annotations"] = json!(layer.annotations);
+                }
+                descriptor
             })
             .collect();
         let mut manifest = json!({

@@ -11,7 +11,7 @@ use crate::digest::ObjectId;
 use crate::fsx;
 
 /// Where the files of a tree can be read.
-pub trait Contents {
+pub trait Contents: Sync {
     /// Opens the content of an entry that is a [`Node::File`].
     fn open(&self, entry: &TreeEntry) -> Result<File>;
 }

@@ -22,7 +22,10 @@ fn place(path: &Path) -> Result<(Dir, String)> {
 }
 
 /// Writes a file. It has its name when it is whole, and is on disk when this returns.
-pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(in crate::container) fn write(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     let (directory, name) = place(path)?;
     let failed = || Error::io(format!("writing {}", path.display()));
     let temporary = format!(".{name}.{}", std::process::id());
@@ -46,14 +49,14 @@ pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<
 }
 
 /// A directory beside a file, gone with its value.
-pub(super) struct Temporary {
+pub(in crate::container) struct Temporary {
     parent: Dir,
     name: String,
     path: PathBuf,
 }
 
 impl Temporary {
-    pub(super) fn beside(path: &Path) -> Result<Self> {
+    pub(in crate::container) fn beside(path: &Path) -> Result<Self> {
         let (parent, name) = place(path)?;
         let name = format!(".{name}.{}.d", std::process::id());
         let made = path.with_file_name(&name);
@@ -63,7 +66,7 @@ impl Temporary {
         Ok(Self { parent, name, path: made })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::container) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -75,7 +78,7 @@ impl Drop for Temporary {
 }
 
 /// The files of a directory, without what is particular to this one: owners, times and modes.
-pub(super) fn of_directory(path: &Path, out: &mut dyn Write) -> Result<()> {
+pub(in crate::container) fn of_directory(path: &Path, out: &mut dyn Write) -> Result<()> {
     let root = scan::scan(path)?;
     let plain = |entry: &TreeEntry| {
         let mode = if entry.node.is_directory() { 0o755 } else { 0o644 };

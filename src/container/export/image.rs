@@ -30,7 +30,7 @@ pub(super) fn write(
 }
 
 /// What the image says of itself, without its layers; for a directory what has to be said. `SOURCE_DATE_EPOCH` is the time of both.
-fn config(opened: &Opened<'_>, env: &Env) -> Result<Value> {
+pub(in crate::container) fn config(opened: &Opened<'_>, env: &Env) -> Result<Value> {
     let mut config = match &opened.image {
         Some(image) => serde_json::from_str(&image.record.config)
             .map_err(|e| Error::corrupt(format!("the config of {}: {e}", opened.name)))?,

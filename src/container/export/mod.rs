@@ -7,7 +7,7 @@
 //! bundle        a root and a config.json that crun and runc take
 //! ```
 
-mod archive;
+pub(super) mod archive;
 mod bundle;
 mod destination;
 mod image;
@@ -23,6 +23,7 @@ use crate::oci::write::{LayerCompression, LayoutWriter};
 use crate::ops::{Context, Error, Result};
 
 pub use destination::Destination;
+pub(super) use image::config;
 
 /// How something is exported.
 #[derive(Debug, Clone, Default)]

@@ -3,3 +3,4 @@
 mod export;
 mod lint;
 mod look;
+mod rechunk;

@@ -35,21 +35,26 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Compression {
+pub(super) enum Compression {
     Gzip,
     Zstd,
     None,
 }
 
+impl Compression {
+    pub(super) fn of_layer(self) -> LayerCompression {
+        match self {
+            Self::Gzip => LayerCompression::Gzip,
+            Self::Zstd => LayerCompression::Zstd,
+            Self::None => LayerCompression::None,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
     let places = args.source.place.places(global);
     let opened = places.open(&args.source.source, context)?;
-    let compression = match args.compression {
-        Compression::Gzip => LayerCompression::Gzip,
-        Compression::Zstd => LayerCompression::Zstd,
-        Compression::None => LayerCompression::None,
-    };
-    let options = ExportOptions { compression, command: args.command.clone() };
+    let options = ExportOptions { compression: args.compression.of_layer(), command: args.command.clone() };
     let report = export(&opened, &args.output, &options, context)?;
     if args.output != Destination::Stdout {
         output.show(&report, |report| match (&report.digest, report.layer_bytes) {

@@ -6,6 +6,7 @@ mod history;
 mod inspect;
 mod layers;
 mod lint;
+mod rechunk;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,7 @@ enum Command {
     History(history::Args),
     Diff(diff::Args),
     Export(export::Args),
+    Rechunk(rechunk::Args),
 }
 
 pub(in crate::cli) fn run(
@@ -49,6 +51,7 @@ pub(in crate::cli) fn run(
         Command::History(args) => history::run(args, global, context, output),
         Command::Diff(args) => diff::run(args, global, context, output),
         Command::Export(args) => export::run(args, global, context, output),
+        Command::Rechunk(args) => rechunk::run(args, global, context, output),
     }
 }
 

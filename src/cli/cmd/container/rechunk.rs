@@ -1,0 +1,68 @@
+//! `reroot container rechunk`
+
+use super::SourceArgument;
+use super::export::Compression;
+use crate::cli::args::Global;
+use crate::cli::exit::Code;
+use crate::cli::format;
+use crate::cli::output::Output;
+use crate::container::{Destination, RechunkOptions, Rechunked, Source, rechunk_to};
+use crate::ops::{Context, Result};
+
+/// Split an image into layers by package, so that an update fetches little
+///
+/// A package keeps its layer from version to version: an update changes the layers of the packages that it changes. Two builds that
+/// know nothing of each other agree; with --previous what the image before said is kept whatever happens. The tree is the same before
+/// and after, which is checked. With the same input the digests are the same.
+///
+/// Examples:
+///   reroot container rechunk oci-archive:os.tar -o oci:out:os
+///   reroot container rechunk oci-archive:os.tar --previous quay.io/acme/os:stable -o oci:out:os
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: SourceArgument,
+    /// Where to: oci:DIR[:TAG] or oci-archive:FILE[:TAG]
+    #[arg(short, long, value_name = "DEST")]
+    output: Destination,
+    /// The image before, made by rechunk as well
+    #[arg(long, value_name = "SOURCE")]
+    previous: Option<Source>,
+    /// How many layers at most, 3 to 127
+    #[arg(long, value_name = "N", default_value = "64")]
+    max_layers: usize,
+    /// How to compress layers
+    #[arg(long, value_name = "HOW", default_value = "gzip")]
+    compression: Compression,
+}
+
+pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
+    let places = args.source.place.places(global);
+    let opened = places.open(&args.source.source, context)?;
+    let previous = args.previous.as_ref().map(|previous| places.open(previous, context)).transpose()?;
+    let previous = previous.as_ref().map(super::image).transpose()?;
+    let options = RechunkOptions { max_layers: args.max_layers, compression: args.compression.of_layer() };
+    let report = rechunk_to(&opened, previous, &args.output, &options, &places, context)?;
+    output.show(&report, |report| text(report, &args.output))?;
+    Ok(Code::Done)
+}
+
+fn text(report: &Rechunked, destination: &Destination) -> String {
+    let mut out = format!(
+        "Wrote {} to {destination} ({}, {} in {})\n",
+        report.name,
+        report.digest,
+        format::bytes(report.bytes),
+        format::count(report.layers.len() as u64, "layer")
+    );
+    if let (Some(bytes), Some(layers)) = (report.fetch_bytes, report.fetch_layers) {
+        out += &format!(
+            "An update fetches {} in {}; before it was {}\n",
+            format::bytes(bytes),
+            format::count(layers as u64, "layer"),
+            report.plain_bytes.map_or("not known".into(), format::bytes),
+        );
+    }
+    out
+}

@@ -1,0 +1,50 @@
+//! A tree in parts that change by themselves.
+
+use std::collections::BTreeMap;
+
+use crate::container::facts::bytes_of;
+use crate::container::{Owners, Root};
+use crate::names::{ImagePath, printable};
+use crate::ops::Result;
+
+/// A file of no package that is so large is a part of its own: a kernel, an initramfs, a model.
+const LARGE: u64 = 4 << 20;
+
+/// Entries that come and go together: those of a package, or of a directory that no package owns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    pub bytes: u64,
+    /// Indexes into the tree's entries, in order. Directories are in no part.
+    pub entries: Vec<usize>,
+}
+
+/// The parts by their names: `NAME` or `NAME:ARCHITECTURE` of a package, a path with a slash in front of anything else.
+pub(super) fn parts(root: &Root<'_>) -> Result<BTreeMap<String, Part>> {
+    let owners = Owners::read(root)?;
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    for (index, entry) in
+        root.tree.entries().iter().enumerate().filter(|(_, entry)| !entry.node.is_directory())
+    {
+        let bytes = bytes_of(entry);
+        let name = match owners.index_of(&entry.path).map(|package| &owners.packages[package]) {
+            Some(package) => match package.architecture.as_deref() {
+                None | Some("all" | "noarch") => package.name.clone(),
+                Some(architecture) => format!("{}:{architecture}", package.name),
+            },
+            None if bytes >= LARGE => format!("/{}", entry.path),
+            None => above(&entry.path),
+        };
+        let part = parts.entry(name).or_default();
+        part.bytes = part.bytes.saturating_add(bytes);
+        part.entries.push(index);
+    }
+    Ok(parts)
+}
+
+/// The directory of the first two components that a path is in.
+fn above(path: &ImagePath) -> String {
+    let mut components: Vec<_> = path.components().map(printable).collect();
+    components.pop();
+    components.truncate(2);
+    format!("/{}", components.join("/"))
+}
