@@ -1,11 +1,11 @@
 //! What changes from one image to another.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::Opened;
 use super::facts::Facts;
+use super::{Image, Opened};
 use crate::digest::Sha256;
 use crate::ops::diff::{Compared, Objects, compare as compare_views};
 use crate::ops::{DiffPath, PackageDiff, PathChange, Result, Times};
@@ -66,14 +66,14 @@ impl Names {
 
 /// Compares two opened images.
 pub fn compare(old: &Opened<'_>, new: &Opened<'_>, times: Times) -> Result<Comparison> {
-    let objects = match (old.store, new.store) {
-        (Some(a), Some(b)) if std::ptr::eq(a, b) => Objects::OfOneStore,
+    let objects = match (&old.image, &new.image) {
+        (Some(a), Some(b)) if std::ptr::eq(a.store, b.store) => Objects::OfOneStore,
         _ => Objects::OfTwoPlaces,
     };
     let Compared { paths, packages } = compare_views(old.root.view(), new.root.view(), objects, times)?;
     let (old_facts, new_facts) = (Facts::of(old, &old.architecture())?, Facts::of(new, &new.architecture())?);
     let arguments = |facts: &Facts| facts.kernel_arguments.iter().map(|a| a.value.clone()).collect();
-    let fetched = fetched(old, new);
+    let fetched = old.image.as_ref().zip(new.image.as_ref()).map(|(old, new)| new.fetched_after(old));
     Ok(Comparison {
         version: VERSION,
         from: side(old, &old_facts),
@@ -99,21 +99,11 @@ fn side(opened: &Opened<'_>, facts: &Facts) -> Side {
             .and_then(|image| crate::ops::image::ImageFacts::of_config(&image.config).version),
         kernel: facts.kernel.as_ref().map(|kernel| kernel.version.clone()),
         bytes: facts.bytes,
-        compressed_bytes: image.map(|image| image.blobs.iter().map(|blob| blob.size).sum()),
+        compressed_bytes: image.map(Image::compressed_bytes),
     }
 }
 
 fn labels(opened: &Opened<'_>) -> BTreeSet<String> {
-    let labels: BTreeMap<_, _> = opened
-        .image
-        .as_ref()
-        .map(|image| image.config.labels.clone().into_iter().collect())
-        .unwrap_or_default();
-    labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
-}
-
-fn fetched(old: &Opened<'_>, new: &Opened<'_>) -> Option<(u64, usize)> {
-    let known: HashSet<_> = old.image.as_ref()?.blobs.iter().map(|blob| blob.diff_id).collect();
-    let fetch = new.image.as_ref()?.blobs.iter().filter(|blob| !known.contains(&blob.diff_id));
-    Some(fetch.fold((0, 0), |(bytes, layers), blob| (bytes + blob.size, layers + 1)))
+    let labels = opened.image.iter().flat_map(|image| &image.config.labels);
+    labels.map(|(key, value)| format!("{key}={value}")).collect()
 }

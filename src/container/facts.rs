@@ -131,3 +131,11 @@ pub(super) fn bytes_of(entry: &TreeEntry) -> u64 {
         _ => 0,
     }
 }
+
+/// The directory of the first two components that a path is in: `/usr/lib` of `/usr/lib/x/y`.
+pub(super) fn region(path: &ImagePath) -> String {
+    let mut components: Vec<_> = path.components().map(crate::names::printable).collect();
+    components.pop();
+    components.truncate(2);
+    format!("/{}", components.join("/"))
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::facts::{Facts, bytes_of};
-use super::{Opened, Owners};
+use super::facts::{Facts, bytes_of, region};
+use super::{Image, Opened, Owners};
 use crate::digest::Sha256;
 use crate::ops::Result;
 
@@ -81,7 +81,7 @@ pub fn inspect(opened: &Opened<'_>) -> Result<Inspected> {
             }
             None => unowned_bytes = u64::saturating_add(unowned_bytes, bytes),
         }
-        let (sum, files) = by_directory.entry(top(&entry.path)).or_default();
+        let (sum, files) = by_directory.entry(region(&entry.path)).or_default();
         (*sum, *files) = (sum.saturating_add(bytes), *files + 1);
     }
     packages.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
@@ -96,7 +96,7 @@ pub fn inspect(opened: &Opened<'_>) -> Result<Inspected> {
         architecture: opened.architecture(),
         created: image.and_then(|image| image.config.created.clone()),
         labels: image.map(|image| image.config.labels.clone().into_iter().collect()).unwrap_or_default(),
-        compressed_bytes: image.map(|image| image.blobs.iter().map(|blob| blob.size).sum()),
+        compressed_bytes: image.map(Image::compressed_bytes),
         layers: image.map(|image| image.blobs.len()),
         facts,
         packages,
@@ -104,12 +104,4 @@ pub fn inspect(opened: &Opened<'_>) -> Result<Inspected> {
         not_read: owners.not_read,
         by_directory,
     })
-}
-
-/// The directory of the first two components that a path is in: `/usr/lib` of `/usr/lib/x/y`.
-fn top(path: &crate::names::ImagePath) -> String {
-    let mut parts: Vec<_> = path.components().map(crate::names::printable).collect();
-    parts.pop();
-    parts.truncate(2);
-    format!("/{}", parts.join("/"))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Image;
 use crate::digest::Sha256;
 use crate::names::ImagePath;
-use crate::ops::DiffPath;
+use crate::ops::{DiffPath, Result};
 use crate::repo::{Change, LayerTree, Node};
 
 /// The version of the JSON.
@@ -77,20 +77,21 @@ impl Letter {
 }
 
 /// Goes through the layers from the lowest up.
-pub fn layers(image: &Image, name: &str) -> Layers {
+pub fn layers(image: &Image<'_>, name: &str) -> Result<Layers> {
     let mut here = BTreeMap::new();
-    let layers = image.layers.iter().zip(&image.blobs).map(|(tree, blob)| LayerChanges {
+    let trees = image.layers()?;
+    let layers = trees.iter().zip(&image.blobs).map(|(tree, blob)| LayerChanges {
         diff_id: blob.diff_id,
         digest: blob.digest,
         compressed_bytes: blob.size,
         counted: changes(tree, &mut here),
     });
-    Layers {
+    Ok(Layers {
         version: VERSION,
         name: name.into(),
         digest: image.record.manifest_digest,
         layers: layers.collect(),
-    }
+    })
 }
 
 /// What a layer does to what is `here`, which is then as the layer leaves it.

@@ -1,8 +1,11 @@
 //! From what people type to a root.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use serde_json::Value;
 
 use super::{Root, scan};
 use crate::env::Env;
@@ -55,14 +58,23 @@ pub struct Places<'p> {
 /// A root, and the image that it is of.
 pub struct Opened<'p> {
     pub root: Root<'p>,
-    pub image: Option<Image>,
+    pub image: Option<Image<'p>>,
     /// For people.
     pub name: String,
-    /// Where the image is stored.
-    pub store: Option<&'p Sysroot>,
 }
 
 impl Opened<'_> {
+    /// Refuses what could not be read whole, and so cannot be written again.
+    pub fn check_whole(&self) -> Result<()> {
+        match self.root.unread.first() {
+            None => Ok(()),
+            Some(unread) => Err(Error::invalid(format!(
+                "/{} of {} cannot be read: {}",
+                unread.path, self.name, unread.reason
+            ))),
+        }
+    }
+
     /// As OCI names it; that of this machine where nothing says another.
     pub fn architecture(&self) -> String {
         let of_image = self.image.as_ref().map(|image| image.config.architecture.clone());
@@ -72,13 +84,38 @@ impl Opened<'_> {
 
 /// What is known of a stored image beside its tree.
 #[derive(Debug)]
-pub struct Image {
+pub struct Image<'p> {
+    /// Where it is.
+    pub store: &'p Sysroot,
     pub record: ImageRecord,
     pub config: ImageConfig,
     /// As the manifest has them, from the lowest up.
     pub blobs: Vec<LayerDescriptor>,
-    /// From the lowest up.
-    pub layers: Vec<LayerTree>,
+}
+
+impl Image<'_> {
+    /// What each layer says, from the lowest up.
+    pub fn layers(&self) -> Result<Vec<LayerTree>> {
+        let repo = self.store.repo();
+        Ok(self.record.layers.iter().map(|diff_id| repo.read_layer(diff_id)).collect::<Result<_, _>>()?)
+    }
+
+    /// The config as it was received, with what nobody here has a name for.
+    pub fn raw_config(&self) -> Result<Value> {
+        serde_json::from_str(&self.record.config)
+            .map_err(|e| Error::corrupt(format!("the config of image {}: {e}", self.record.manifest_digest)))
+    }
+
+    pub fn compressed_bytes(&self) -> u64 {
+        self.blobs.iter().map(|blob| blob.size).sum()
+    }
+
+    /// What a machine that has `other` fetches: compressed bytes, and of how many layers.
+    pub fn fetched_after(&self, other: &Image<'_>) -> (u64, usize) {
+        let known: HashSet<_> = other.blobs.iter().map(|blob| blob.diff_id).collect();
+        let fetch = self.blobs.iter().filter(|blob| !known.contains(&blob.diff_id));
+        fetch.fold((0, 0), |(bytes, layers), blob| (bytes + blob.size, layers + 1))
+    }
 }
 
 impl<'p> Places<'p> {
@@ -89,12 +126,9 @@ impl<'p> Places<'p> {
     /// Opens what was typed. An image is fetched first, as far as the store does not have it.
     pub fn open(&self, source: &Source, context: &Context<'_>) -> Result<Opened<'_>> {
         match source {
-            Source::Directory(path) => Ok(Opened {
-                root: scan::scan(path)?,
-                image: None,
-                name: path.display().to_string(),
-                store: None,
-            }),
+            Source::Directory(path) => {
+                Ok(Opened { root: scan::scan(path)?, image: None, name: path.display().to_string() })
+            }
             Source::Image(reference) => {
                 let store = self.store(context)?;
                 let options = PullImageOptions { platform: self.platform.clone(), ..Default::default() };
@@ -150,16 +184,14 @@ impl<'p> Places<'p> {
     }
 }
 
-fn stored<'s>(sysroot: &'s Sysroot, record: ImageRecord, name: String) -> Result<Opened<'s>> {
-    let repo = sysroot.repo();
+fn stored<'s>(store: &'s Sysroot, record: ImageRecord, name: String) -> Result<Opened<'s>> {
+    let repo = store.repo();
     let tree = repo.read_tree(&record.tree)?;
-    let layers = record.layers.iter().map(|diff_id| repo.read_layer(diff_id)).collect::<Result<_, _>>()?;
     let (config, blobs) = parse(&record)?;
     Ok(Opened {
         root: Root::new(tree, repo, Vec::new()),
-        image: Some(Image { record, config, blobs, layers }),
+        image: Some(Image { store, record, config, blobs }),
         name,
-        store: Some(sysroot),
     })
 }
 

@@ -135,13 +135,7 @@ impl LayoutWriter {
     }
 
     /// Writes config and manifest, and names the image in the index. Durable when it returns.
-    pub fn image(
-        &self,
-        config: &Value,
-        layers: &[WrittenLayer],
-        annotations: &Value,
-        tag: Option<&str>,
-    ) -> Result<Sha256> {
+    pub fn image(&self, config: &Value, layers: &[WrittenLayer], tag: Option<&str>) -> Result<Sha256> {
         let (config, config_size) = self.document(config)?;
         let layers: Vec<_> = layers
             .iter()
@@ -157,15 +151,12 @@ impl LayoutWriter {
                 descriptor
             })
             .collect();
-        let mut manifest = json!({
+        let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": {"mediaType": CONFIG_TYPE, "digest": config, "size": config_size},
             "layers": layers,
         });
-        if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
-            manifest["annotations"] = annotations.clone();
-        }
         let (digest, size) = self.document(&manifest)?;
         let mut descriptor = json!({"mediaType": MANIFEST_TYPE, "digest": digest, "size": size});
         if let Some(tag) = tag {

@@ -48,14 +48,14 @@ pub(super) fn write(
     if !fsx::list_dir(&bundle).map_err(failed())?.is_empty() {
         return Err(Error::invalid(format!("{shown} is not empty")));
     }
-    let root = match (&opened.image, opened.store) {
-        (Some(image), Some(store)) => {
+    let root = match &opened.image {
+        Some(image) => {
             let copies = CheckoutOptions { files: Files::Copy, ..CheckoutOptions::default() };
             let digest = image.record.manifest_digest.to_string();
-            checkout(store, &digest, &path.join(ROOT), &copies, context)?;
+            checkout(image.store, &digest, &path.join(ROOT), &copies, context)?;
             ROOT.to_owned()
         }
-        _ => std::path::absolute(&opened.name).map_err(failed())?.display().to_string(),
+        None => std::path::absolute(&opened.name).map_err(failed())?.display().to_string(),
     };
     let config = config(opened, &root, &options.command, context.env.privileged)?;
     let text = serde_json::to_string_pretty(&config).map_err(|e| Error::bug(e.to_string()))?;
@@ -63,11 +63,7 @@ pub(super) fn write(
 }
 
 fn config(opened: &Opened<'_>, root: &str, command: &[String], privileged: bool) -> Result<Value> {
-    let of_image: Value = match &opened.image {
-        Some(image) => serde_json::from_str(&image.record.config)
-            .map_err(|e| Error::corrupt(format!("the config of {}: {e}", opened.name)))?,
-        None => Value::Null,
-    };
+    let of_image = opened.image.as_ref().map(|image| image.raw_config()).transpose()?.unwrap_or_default();
     let strings = |value: &Value| -> Vec<String> {
         let list = value.as_array().into_iter().flatten();
         list.filter_map(|text| text.as_str().map(String::from)).collect()

@@ -25,15 +25,14 @@ pub(super) fn write(
         line["created"] = created.clone();
     }
     config["history"] = json!([line]);
-    let digest = layout.image(&config, std::slice::from_ref(&layer), &json!({}), tag)?;
+    let digest = layout.image(&config, std::slice::from_ref(&layer), tag)?;
     Ok((digest, layer.size))
 }
 
 /// What the image says of itself, without its layers; for a directory what has to be said. `SOURCE_DATE_EPOCH` is the time of both.
 pub(in crate::container) fn config(opened: &Opened<'_>, env: &Env) -> Result<Value> {
     let mut config = match &opened.image {
-        Some(image) => serde_json::from_str(&image.record.config)
-            .map_err(|e| Error::corrupt(format!("the config of {}: {e}", opened.name)))?,
+        Some(image) => image.raw_config()?,
         None => json!({"architecture": opened.architecture(), "os": "linux", "config": {}}),
     };
     if let Some(epoch) = env.source_date_epoch().map_err(Error::invalid)? {

@@ -54,12 +54,7 @@ pub fn export(
     options: &ExportOptions,
     context: &Context<'_>,
 ) -> Result<Exported> {
-    if let Some(unread) = opened.root.unread.first() {
-        return Err(Error::invalid(format!(
-            "/{} of {} cannot be read: {}",
-            unread.path, opened.name, unread.reason
-        )));
-    }
+    opened.check_whole()?;
     let mut exported = Exported {
         name: opened.name.clone(),
         destination: destination.to_string(),

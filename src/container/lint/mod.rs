@@ -83,7 +83,7 @@ pub struct Lint {
 /// What is looked at.
 pub struct Subject<'s> {
     pub root: &'s Root<'s>,
-    pub image: Option<&'s Image>,
+    pub image: Option<&'s Image<'s>>,
     /// What it was built on.
     pub base: Option<&'s Root<'s>>,
     /// Seconds since the epoch; nothing in the image is to be newer.

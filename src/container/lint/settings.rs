@@ -21,6 +21,7 @@ use super::{LINTS, Level, Lint};
 use crate::names::ImagePath;
 use crate::ops::{Error, Result};
 use crate::pattern::Pattern;
+use crate::sysroot::line_of;
 
 /// Where an image says for itself what is allowed.
 pub const OF_IMAGE: &str = "usr/lib/reroot/lint.toml";
@@ -63,8 +64,7 @@ impl Settings {
     /// Reads a file; `name` is for errors, which have the line.
     pub fn parse(text: &str, name: &str) -> Result<Self> {
         let at = |span: Option<std::ops::Range<usize>>, reason: &str| {
-            let line = text[..span.map_or(0, |span| span.start.min(text.len()))].matches('\n').count() + 1;
-            Error::invalid(format!("{name}:{line}: {reason}"))
+            Error::invalid(format!("{name}:{}: {reason}", line_of(text, span)))
         };
         let known = |id: Spanned<String>| match LINTS.iter().any(|lint| lint.id == id.get_ref()) {
             true => Ok(id.into_inner()),

@@ -74,7 +74,7 @@ pub struct RechunkedLayer {
 /// Writes the tree of what was opened to a layout, in layers by what belongs together. The layout has the image when it is whole.
 fn rechunk(
     opened: &Opened<'_>,
-    previous: Option<&Image>,
+    previous: Option<&Image<'_>>,
     layout: &LayoutWriter,
     tag: Option<&str>,
     options: &RechunkOptions,
@@ -84,12 +84,7 @@ fn rechunk(
         return Err(Error::invalid(format!("an image has {FEWEST} to {MOST} layers")));
     }
     let root = &opened.root;
-    if let Some(unread) = root.unread.first() {
-        return Err(Error::invalid(format!(
-            "/{} of {} cannot be read: {}",
-            unread.path, opened.name, unread.reason
-        )));
-    }
+    opened.check_whole()?;
     let parts = parts::parts(root)?;
     let sizes: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name.clone(), part.bytes)).collect();
     let plan = plan(&sizes, options.max_layers, previous.and_then(plan_of).as_ref());
@@ -118,13 +113,11 @@ fn rechunk(
     config["history"] = jobs.iter().map(line).collect();
     config["rootfs"] =
         json!({"type": "layers", "diff_ids": written.iter().map(|w| w.diff_id).collect::<Vec<_>>()});
-    let digest = layout.image(&config, &written, &json!({}), tag)?;
+    let digest = layout.image(&config, &written, tag)?;
 
     let known: Option<HashSet<Sha256>> =
         previous.map(|image| image.blobs.iter().map(|blob| blob.diff_id).collect());
-    let plain = known.as_ref().zip(opened.image.as_ref()).map(|(known, image)| {
-        image.blobs.iter().filter(|blob| !known.contains(&blob.diff_id)).map(|blob| blob.size).sum()
-    });
+    let plain = previous.zip(opened.image.as_ref()).map(|(previous, image)| image.fetched_after(previous).0);
     let fetched = known.map(|known| {
         written
             .iter()
@@ -152,7 +145,7 @@ fn rechunk(
 }
 
 /// What an image that was made by this says about its layers; nothing for any other.
-fn plan_of(image: &Image) -> Option<Plan> {
+fn plan_of(image: &Image<'_>) -> Option<Plan> {
     let labelled = image.blobs.iter().filter_map(|blob| {
         let label = blob.annotations.get(LABEL)?;
         let parts: Vec<String> = serde_json::from_str(blob.annotations.get(PARTS)?).ok()?;

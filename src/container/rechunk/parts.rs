@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::container::facts::bytes_of;
+use crate::container::facts::{bytes_of, region};
 use crate::container::{Owners, Root};
-use crate::names::{ImagePath, printable};
 use crate::ops::Result;
 
 /// A file of no package that is so large is a part of its own: a kernel, an initramfs, a model.
@@ -32,19 +31,11 @@ pub(super) fn parts(root: &Root<'_>) -> Result<BTreeMap<String, Part>> {
                 Some(architecture) => format!("{}:{architecture}", package.name),
             },
             None if bytes >= LARGE => format!("/{}", entry.path),
-            None => above(&entry.path),
+            None => region(&entry.path),
         };
         let part = parts.entry(name).or_default();
         part.bytes = part.bytes.saturating_add(bytes);
         part.entries.push(index);
     }
     Ok(parts)
-}
-
-/// The directory of the first two components that a path is in.
-fn above(path: &ImagePath) -> String {
-    let mut components: Vec<_> = path.components().map(printable).collect();
-    components.pop();
-    components.truncate(2);
-    format!("/{}", components.join("/"))
 }

@@ -12,7 +12,7 @@ use crate::ops::{Context, Error, Result, ResultExt, Times};
 /// Writes it, reads it back as a machine would, and compares the trees.
 pub fn rechunk_to(
     opened: &Opened<'_>,
-    previous: Option<&Image>,
+    previous: Option<&Image<'_>>,
     destination: &Destination,
     options: &RechunkOptions,
     places: &Places<'_>,

@@ -1,73 +1,48 @@
 //! `reroot container export`: what is written is what was read, by this program and by others.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
+use super::builder::Builder;
 use crate::support::image::{Entry, Image, Layer, Layout, bootable_layer};
-use crate::support::reroot::{Ran, Reroot};
+use crate::support::reroot::Ran;
 use crate::support::skip::skip;
 use crate::support::tools::{command, missing, run};
 
-struct Builder {
-    directory: tempfile::TempDir,
-    reroot: Reroot,
+/// Has an image of two layers with everything that a tar can have.
+fn builder() -> Builder {
+    let builder = Builder::new();
+    let first = bootable_layer()
+        .file("usr/bin/tool", "tool")
+        .add(Entry::file("usr/bin/su", "su").mode(0o4755).mtime(1_600_000_000))
+        .add(Entry::file("usr/bin/fine", "fine").pax("mtime", "1600000000.123456789"))
+        .add(Entry::file("usr/bin/xattr", "xattr").xattr("user.test", b"a\nb\xff"))
+        .add(Entry::hardlink("usr/bin/same", "usr/bin/tool"))
+        .file(format!("usr/share/{}/{}", "long".repeat(30), "name".repeat(30)), "long")
+        .file("usr/share/empty", "")
+        .file("usr/share/gone", "gone")
+        .symlink("usr/lib64", "lib")
+        .add(Entry::fifo("usr/share/fifo"));
+    let second = Layer::new().whiteout("usr/share/gone").file("usr/share/new", "new".repeat(100_000));
+    let image = Image::new().version("7").label("team", "web").layer(first).layer(second);
+    Layout::new(builder.path().join("image")).tag("os", &image);
+    builder
 }
 
 impl Builder {
-    /// An image of two layers with everything that a tar can have.
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let reroot = Reroot::at(directory.path());
-        fs::create_dir(&reroot.config).unwrap();
-        let first = bootable_layer()
-            .file("usr/bin/tool", "tool")
-            .add(Entry::file("usr/bin/su", "su").mode(0o4755).mtime(1_600_000_000))
-            .add(Entry::file("usr/bin/fine", "fine").pax("mtime", "1600000000.123456789"))
-            .add(Entry::file("usr/bin/xattr", "xattr").xattr("user.test", b"a\nb\xff"))
-            .add(Entry::hardlink("usr/bin/same", "usr/bin/tool"))
-            .file(format!("usr/share/{}/{}", "long".repeat(30), "name".repeat(30)), "long")
-            .file("usr/share/empty", "")
-            .file("usr/share/gone", "gone")
-            .symlink("usr/lib64", "lib")
-            .add(Entry::fifo("usr/share/fifo"));
-        let second = Layer::new().whiteout("usr/share/gone").file("usr/share/new", "new".repeat(100_000));
-        let image = Image::new().version("7").label("team", "web").layer(first).layer(second);
-        Layout::new(directory.path().join("image")).tag("os", &image);
-        Self { directory, reroot }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn run_at(&self, epoch: Option<&str>, arguments: &[&str]) -> Ran {
-        let mut command = self.reroot.command(["--quiet", "container"]);
-        command.args(arguments).current_dir(self.path()).env("REROOT_STORE", self.path().join("store"));
-        match epoch {
-            Some(epoch) => command.env("SOURCE_DATE_EPOCH", epoch),
-            None => command.env_remove("SOURCE_DATE_EPOCH"),
-        };
-        Ran::of(&command.output().unwrap())
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        self.run_at(None, arguments)
-    }
-
     fn export(&self, to: &str) -> Value {
-        self.run(&["export", "oci:image:os", "-o", to, "--json"]).ok().json()
+        self.json(&["export", "oci:image:os", "-o", to])
     }
 
     fn differ(&self, a: &str, b: &str) -> String {
-        self.run(&["diff", a, b, "--times"]).ok().stdout
+        self.text(&["diff", a, b, "--times"])
     }
 }
 
 #[test]
 fn an_image_is_the_same_tree_in_one_layer() {
-    let builder = Builder::new();
+    let builder = builder();
     let first = builder.export("oci:out:os");
     assert!(builder.differ("oci:image:os", "oci:out:os").ends_with("no difference\n"));
     // The same again, and as an archive.
@@ -100,9 +75,11 @@ fn an_image_is_the_same_tree_in_one_layer() {
 
 #[test]
 fn the_time_of_a_build_is_that_of_its_sources() {
-    let builder = Builder::new();
-    let export =
-        |epoch| builder.run_at(Some(epoch), &["export", "oci:image:os", "-o", "oci:out:os", "--json"]);
+    let builder = builder();
+    let export = |epoch| {
+        let mut command = builder.command(&["export", "oci:image:os", "-o", "oci:out:os", "--json"]);
+        Ran::of(&command.env("SOURCE_DATE_EPOCH", epoch).output().unwrap())
+    };
     let digest = export("1700000000").ok().json()["digest"].clone();
     let inspected = builder.run(&["inspect", "oci:out:os", "--json"]).ok().json();
     assert_eq!(inspected["created"], "2023-11-14T22:13:20Z");
@@ -114,7 +91,7 @@ fn the_time_of_a_build_is_that_of_its_sources() {
 
 #[test]
 fn what_is_there_is_not_overwritten_by_something_else() {
-    let builder = Builder::new();
+    let builder = builder();
     fs::create_dir(builder.path().join("home")).unwrap();
     fs::write(builder.path().join("home/letter"), "x").unwrap();
     for (to, reason) in [
@@ -137,7 +114,7 @@ fn other_programs_read_it_and_what_they_write_is_read() {
     if let Some(reason) = missing(&["skopeo", "umoci", "tar"]) {
         return skip(name, reason);
     }
-    let builder = Builder::new();
+    let builder = builder();
     builder.export("oci:out:os");
     builder.export("tar:out.tar");
     let at = |path: &str| builder.path().join(path).display().to_string();
@@ -169,7 +146,7 @@ fn other_programs_read_it_and_what_they_write_is_read() {
 
 #[test]
 fn a_bundle_has_a_root_and_says_how_to_run_it() {
-    let builder = Builder::new();
+    let builder = builder();
     builder.run(&["export", "oci:image:os", "-o", "bundle:try", "--", "/usr/bin/tool", "--help"]).ok();
     let config: Value =
         serde_json::from_slice(&fs::read(builder.path().join("try/config.json")).unwrap()).unwrap();

@@ -6,28 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::builder::Builder;
 use crate::support::image::{Image, Layer, Layout, bootable_layer};
-use crate::support::reroot::{Ran, Reroot};
+use crate::support::reroot::Ran;
 use crate::support::skip::skip;
 use crate::support::tools::{command, run};
 
-struct Builder {
-    directory: tempfile::TempDir,
-    reroot: Reroot,
-}
-
 impl Builder {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let reroot = Reroot::at(directory.path());
-        fs::create_dir(&reroot.config).unwrap();
-        Self { directory, reroot }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// An unpacked root with a link and a log in it, and little else.
     fn root(&self) -> PathBuf {
         let root = self.path().join("root");

@@ -1,83 +1,56 @@
 //! `reroot container inspect`, `layers`, `history` and `diff`, of images and of a directory.
 
 use std::fs;
-use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::builder::Builder;
 use crate::support::image::{Entry, Image, Layer, Layout, bootable_layer};
-use crate::support::reroot::{Ran, Reroot};
+use crate::support::reroot::Reroot;
 
-struct Builder {
-    directory: tempfile::TempDir,
-    reroot: Reroot,
-}
-
-impl Builder {
-    /// Two versions of an image: a package upgraded, another gone, a unit, an argument and a file more.
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let reroot = Reroot::at(directory.path());
-        fs::create_dir(&reroot.config).unwrap();
-        let status = |packages: &[(&str, &str)]| {
-            let stanza = |(name, version): &(&str, &str)| {
-                format!(
-                    "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
-                )
-            };
-            packages.iter().map(stanza).collect::<Vec<_>>().join("\n")
-        };
-        let base = || {
-            bootable_layer()
-                .file("usr/bin/tool", "1".repeat(1000))
-                .file("usr/bin/old", "old")
-                .file("usr/share/doc/own", "own")
-                .file("var/lib/dpkg/status", status(&[("tool", "1.0"), ("old", "3")]))
-                .file("var/lib/dpkg/info/tool:amd64.list", "/.\n/usr\n/usr/bin\n/usr/bin/tool\n")
-                .file("var/lib/dpkg/info/old.list", "/usr/bin/old\n")
-        };
-        let first = Image::new().version("1").layer(base());
-        let second = Layer::new()
-            .dir("usr/bin")
-            .file("usr/bin/tool", "2".repeat(2000))
-            .whiteout("usr/bin/old")
-            .file("usr/lib/new", "new")
-            .add(Entry::file("usr/share/doc/own", "own").mode(0o600))
-            .file("usr/lib/reroot/kargs.d/10-new.toml", "kargs = ['quiet', 'new=1']\n")
-            .symlink(
-                "etc/systemd/system/multi-user.target.wants/new.service",
-                "/usr/lib/systemd/system/new.service",
+/// Has two versions of an image: a package upgraded, another gone, a unit, an argument and a file more.
+fn builder() -> Builder {
+    let builder = Builder::new();
+    let status = |packages: &[(&str, &str)]| {
+        let stanza = |(name, version): &(&str, &str)| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
             )
-            .file("var/lib/dpkg/status", status(&[("tool", "1.1")]));
-        let second = Image::new().version("2").layer(base()).layer(second);
-        let mut layout = Layout::new(directory.path().join("image"));
-        layout.tag("1", &first);
-        layout.tag("2", &second);
-        Self { directory, reroot }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.reroot.command(["--quiet", "container"]);
-        command.args(arguments).current_dir(self.path()).env("REROOT_STORE", self.path().join("store"));
-        Ran::of(&command.output().unwrap())
-    }
-
-    fn text(&self, arguments: &[&str]) -> String {
-        self.run(arguments).ok().stdout
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        self.run(&[arguments, &["--json"]].concat()).ok().json()
-    }
+        };
+        packages.iter().map(stanza).collect::<Vec<_>>().join("\n")
+    };
+    let base = || {
+        bootable_layer()
+            .file("usr/bin/tool", "1".repeat(1000))
+            .file("usr/bin/old", "old")
+            .file("usr/share/doc/own", "own")
+            .file("var/lib/dpkg/status", status(&[("tool", "1.0"), ("old", "3")]))
+            .file("var/lib/dpkg/info/tool:amd64.list", "/.\n/usr\n/usr/bin\n/usr/bin/tool\n")
+            .file("var/lib/dpkg/info/old.list", "/usr/bin/old\n")
+    };
+    let first = Image::new().version("1").layer(base());
+    let second = Layer::new()
+        .dir("usr/bin")
+        .file("usr/bin/tool", "2".repeat(2000))
+        .whiteout("usr/bin/old")
+        .file("usr/lib/new", "new")
+        .add(Entry::file("usr/share/doc/own", "own").mode(0o600))
+        .file("usr/lib/reroot/kargs.d/10-new.toml", "kargs = ['quiet', 'new=1']\n")
+        .symlink(
+            "etc/systemd/system/multi-user.target.wants/new.service",
+            "/usr/lib/systemd/system/new.service",
+        )
+        .file("var/lib/dpkg/status", status(&[("tool", "1.1")]));
+    let second = Image::new().version("2").layer(base()).layer(second);
+    let mut layout = Layout::new(builder.path().join("image"));
+    layout.tag("1", &first);
+    layout.tag("2", &second);
+    builder
 }
 
 #[test]
 fn inspect_tells_what_a_machine_would_get() {
-    let builder = Builder::new();
+    let builder = builder();
     let image = builder.json(&["inspect", "oci:image:2"]);
     assert_eq!(image["kernel"]["version"], "6.1.0-test", "{image:#}");
     let arguments = json!([
@@ -107,7 +80,7 @@ fn inspect_tells_what_a_machine_would_get() {
 
 #[test]
 fn layers_have_the_letters_of_docker_diff() {
-    let builder = Builder::new();
+    let builder = builder();
     let layers = builder.json(&["layers", "oci:image:2"]);
     let layer = &layers["layers"][1];
     assert_eq!(
@@ -135,7 +108,7 @@ fn layers_have_the_letters_of_docker_diff() {
 
 #[test]
 fn history_is_that_of_a_stored_image() {
-    let builder = Builder::new();
+    let builder = builder();
     let history = builder.json(&["history", "oci:image:2"]);
     assert_eq!(history["lines"].as_array().unwrap().len(), 2, "{history:#}");
     assert!(builder.text(&["history", "oci:image:2"]).contains("SHARED  INSTRUCTION"));
@@ -143,7 +116,7 @@ fn history_is_that_of_a_stored_image() {
 
 #[test]
 fn a_diff_is_for_people_for_programs_and_for_release_notes() {
-    let builder = Builder::new();
+    let builder = builder();
     let diff = builder.json(&["diff", "oci:image:1", "oci:image:2"]);
     assert_eq!(diff["kernelArguments"], json!({"added": ["new=1", "quiet"], "removed": []}), "{diff:#}");
     assert_eq!(diff["units"]["added"], json!(["new.service"]));
@@ -176,9 +149,9 @@ fn a_diff_is_for_people_for_programs_and_for_release_notes() {
 
 #[test]
 fn an_image_and_its_unpacked_root_do_not_differ() {
-    let builder = Builder::new();
+    let builder = builder();
     builder.text(&["inspect", "oci:image:2"]);
-    let store = builder.path().join("store");
+    let store = builder.store();
     let image = format!("oci:{}/image:2", builder.path().display());
     let of_store = Reroot { sysroot: store, ..builder.reroot.clone() };
     let root = builder.path().join("root");

@@ -1,5 +1,6 @@
 //! `reroot container`, as those who build images use it.
 
+mod builder;
 mod export;
 mod lint;
 mod look;

@@ -1,21 +1,13 @@
 //! `reroot container rechunk`: the same tree in layers that change little.
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::Value;
 
+use super::builder::Builder;
 use crate::support::image::{Image, Layout, bootable_layer};
-use crate::support::reroot::{Ran, Reroot};
 use crate::support::skip::skip;
 use crate::support::tools::{command, missing, run};
 
 const PACKAGES: usize = 40;
-
-struct Builder {
-    directory: tempfile::TempDir,
-    reroot: Reroot,
-}
 
 /// A content that does not compress well and is different for each name and version.
 fn content(name: &str, version: u32) -> Vec<u8> {
@@ -47,40 +39,29 @@ fn image(upgraded: &[usize]) -> Image {
     Image::new().label("team", "web").layer(layer)
 }
 
+/// Has two versions of the image.
+fn builder() -> Builder {
+    let builder = Builder::new();
+    let mut layout = Layout::new(builder.path().join("image"));
+    layout.tag("1", &image(&[]));
+    layout.tag("2", &image(&[3, 17]));
+    builder
+}
+
 impl Builder {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let reroot = Reroot::at(directory.path());
-        fs::create_dir(&reroot.config).unwrap();
-        let mut layout = Layout::new(directory.path().join("image"));
-        layout.tag("1", &image(&[]));
-        layout.tag("2", &image(&[3, 17]));
-        Self { directory, reroot }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.reroot.command(["--quiet", "container"]);
-        command.args(arguments).current_dir(self.path()).env("REROOT_STORE", self.path().join("store"));
-        Ran::of(&command.env_remove("SOURCE_DATE_EPOCH").output().unwrap())
-    }
-
     fn rechunk(&self, from: &str, to: &str, more: &[&str]) -> Value {
         let arguments = [&["rechunk", from, "-o", to, "--max-layers", "60", "--json"], more].concat();
         self.run(&arguments).ok().json()
     }
 
     fn diff(&self, a: &str, b: &str) -> Value {
-        self.run(&["diff", a, b, "--times", "--json"]).ok().json()
+        self.json(&["diff", a, b, "--times"])
     }
 }
 
 #[test]
 fn the_tree_is_the_same_and_so_are_the_bytes_of_a_second_run() {
-    let builder = Builder::new();
+    let builder = builder();
     let first = builder.rechunk("oci:image:1", "oci:out:1", &[]);
     let layers = first["layers"].as_array().unwrap();
     assert!((20..=60).contains(&layers.len()), "{}", layers.len());
@@ -104,7 +85,7 @@ fn the_tree_is_the_same_and_so_are_the_bytes_of_a_second_run() {
 
 #[test]
 fn an_update_of_a_few_packages_fetches_a_few_layers() {
-    let builder = Builder::new();
+    let builder = builder();
     let plain = builder.diff("oci:image:1", "oci:image:2")["fetchBytes"].as_u64().unwrap();
     builder.rechunk("oci:image:1", "oci:out:1", &[]);
     // Without knowing of each other, and with.
@@ -121,7 +102,7 @@ fn an_update_of_a_few_packages_fetches_a_few_layers() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    let builder = Builder::new();
+    let builder = builder();
     for (arguments, reason) in [
         (&["oci:image:1", "-o", "oci:out:1", "--max-layers", "2"][..], "an image has 3 to 127 layers"),
         (&["oci:image:1", "-o", "tar:out.tar"], "tar:out.tar is no image"),
@@ -138,7 +119,7 @@ fn other_programs_read_it() {
     if let Some(reason) = missing(&["skopeo", "umoci"]) {
         return skip("container::rechunk::other_programs_read_it", reason);
     }
-    let builder = Builder::new();
+    let builder = builder();
     builder.rechunk("oci:image:1", "oci:out:os", &["--compression", "zstd"]);
     builder.rechunk("oci:image:1", "oci:gzip:os", &[]);
     let at = |path: &str| builder.path().join(path).display().to_string();

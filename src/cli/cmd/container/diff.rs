@@ -84,8 +84,13 @@ fn facts(report: &Comparison) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn names(report: &Comparison) -> [(&'static str, &Names); 3] {
-    [("argument", &report.kernel_arguments), ("unit", &report.units), ("label", &report.labels)]
+/// What only one of the two has: one of it, the heading of a list, and the list.
+fn names(report: &Comparison) -> [(&'static str, &'static str, &Names); 3] {
+    [
+        ("argument", "Arguments", &report.kernel_arguments),
+        ("unit", "Units", &report.units),
+        ("label", "Labels", &report.labels),
+    ]
 }
 
 fn text(report: &Comparison, all: bool) -> String {
@@ -94,7 +99,7 @@ fn text(report: &Comparison, all: bool) -> String {
     for (name, text) in facts(report) {
         out += &format!("{:<10}{text}\n", format!("{name}:"));
     }
-    for (what, names) in names(report) {
+    for (what, _, names) in names(report) {
         names.added.iter().for_each(|name| out += &format!("{what} + {}\n", printable(name.as_bytes())));
         names.removed.iter().for_each(|name| out += &format!("{what} - {}\n", printable(name.as_bytes())));
     }
@@ -112,7 +117,7 @@ fn text(report: &Comparison, all: bool) -> String {
     }
     if paths.is_empty()
         && report.packages.is_empty()
-        && names(report).iter().all(|(_, names)| names.is_empty())
+        && names(report).iter().all(|(_, _, names)| names.is_empty())
     {
         out += "no difference\n";
     }
@@ -141,9 +146,9 @@ fn markdown(report: &Comparison) -> String {
             });
         }
     }
-    for (what, names) in names(report) {
+    for (_, title, names) in names(report) {
         if !names.is_empty() {
-            out += &format!("\n### {}s\n\n", capital(what));
+            out += &format!("\n### {title}\n\n");
             names.added.iter().for_each(|name| out += &format!("- added: `{}`\n", code(name)));
             names.removed.iter().for_each(|name| out += &format!("- removed: `{}`\n", code(name)));
         }
@@ -165,9 +170,4 @@ fn cell(text: &str) -> String {
 
 fn code(text: &str) -> String {
     printable(text.as_bytes()).replace('`', "'")
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use crate::cli::args::Global;
 use crate::cli::exit::Code;
 use crate::cli::output::Output;
 use crate::ops::image::history;
-use crate::ops::{Context, Error, Result};
+use crate::ops::{Context, Result};
 
 /// Show how an image was built and what each instruction brought
 ///
@@ -20,8 +20,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
     let places = args.source.place.places(global);
     let opened = places.open(&args.source.source, context)?;
-    let digest = image(&opened)?.record.manifest_digest.to_string();
-    let store = opened.store.ok_or_else(|| Error::bug("an image is in a store"))?;
-    output.show(&history(store, &digest)?, text)?;
+    let image = image(&opened)?;
+    output.show(&history(image.store, &image.record.manifest_digest.to_string())?, text)?;
     Ok(Code::Done)
 }

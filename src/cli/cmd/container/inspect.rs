@@ -31,8 +31,9 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
 
 fn text(report: &Inspected, all: bool) -> String {
     let mut out = String::new();
-    let mut line =
-        |name: &str, text: String| out += &format!("{:<11}{}\n", format!("{name}:"), printable_lines(&text));
+    let mut line = |name: &str, text: String| {
+        out += &format!("{:<11}{}\n", format!("{name}:"), printable(text.as_bytes()))
+    };
     line("Image", report.name.clone());
     if let Some(digest) = &report.digest {
         line("Digest", digest.to_string());
@@ -110,8 +111,4 @@ fn text(report: &Inspected, all: bool) -> String {
         format::bytes(report.unowned_bytes)
     );
     out
-}
-
-fn printable_lines(text: &str) -> String {
-    printable(text.as_bytes())
 }

@@ -29,7 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: Output) -> Result<Code> {
     let places = args.source.place.places(global);
     let opened = places.open(&args.source.source, context)?;
-    let mut report = layers(image(&opened)?, &opened.name);
+    let mut report = layers(image(&opened)?, &opened.name)?;
     if let Some(number) = args.layer {
         let count = report.layers.len();
         let index = number.checked_sub(1).filter(|index| *index < count);

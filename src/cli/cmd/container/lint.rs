@@ -136,7 +136,7 @@ fn settings(args: &Args, opened: &Opened<'_>) -> Result<Settings> {
 
 /// What reproducible builds go by (reproducible-builds.org, SOURCE_DATE_EPOCH), or what the image says of itself.
 /// Builders give files this time when they write the image: in a directory they do not have it yet.
-fn epoch(context: &Context<'_>, image: &Image) -> Result<Option<i64>> {
+fn epoch(context: &Context<'_>, image: &Image<'_>) -> Result<Option<i64>> {
     if let Some(seconds) = context.env.source_date_epoch().map_err(Error::invalid)? {
         return Ok(Some(seconds));
     }

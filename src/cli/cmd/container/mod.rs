@@ -86,7 +86,7 @@ struct SourceArgument {
 }
 
 /// The image of what was opened. An error for a directory, which has no layers.
-fn image<'o>(opened: &'o Opened<'_>) -> Result<&'o Image> {
+fn image<'o>(opened: &'o Opened<'o>) -> Result<&'o Image<'o>> {
     opened
         .image
         .as_ref()

@@ -27,12 +27,13 @@ const PART: u64 = 32;
 
 fn layers(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     let Some(image) = subject.image else { return Ok(()) };
-    let all = image.layers.iter().flat_map(|layer| &layer.changes).map(|(_, change)| match change {
+    let layers = image.layers()?;
+    let all = layers.iter().flat_map(|layer| &layer.changes).map(|(_, change)| match change {
         Change::Set { node: Node::File { size, .. }, .. } => *size,
         _ => 0,
     });
     let much = (all.sum::<u64>() / PART).clamp(LEAST, MOST);
-    for (layer, (bytes, largest)) in undone(&image.layers) {
+    for (layer, (bytes, largest)) in undone(&layers) {
         if bytes >= much {
             findings.at(
                 &largest,
@@ -47,7 +48,7 @@ fn layers(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
 }
 
 /// For each layer that brought something in vain: how many bytes, and the largest file among them.
-pub(in crate::container) fn undone(layers: &[LayerTree]) -> BTreeMap<usize, (u64, ImagePath)> {
+pub(in crate::container::lint) fn undone(layers: &[LayerTree]) -> BTreeMap<usize, (u64, ImagePath)> {
     let mut here: BTreeMap<&ImagePath, (usize, u64)> = BTreeMap::new();
     let mut undone: BTreeMap<usize, (u64, u64, ImagePath)> = BTreeMap::new();
     let mut undo = |path: &ImagePath, (layer, size): (usize, u64)| {
