@@ -35,6 +35,23 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
+/// Text as it stands in XML and HTML, between tags and between double quotes (XML 1.0, section 2.4).
+pub fn escape_xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            // XML has no way to say them.
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// A path inside an image, relative to its root: components joined by `/`; none of them empty, `.`, `..`,
 /// longer than [`MAX_NAME_LEN`] or with a NUL. Any other byte is allowed (OS images hold names that are not
 /// UTF-8). The root itself is the empty path.

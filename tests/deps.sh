@@ -11,6 +11,7 @@ docker-registry:docker-registry
 skopeo:skopeo
 umoci:umoci
 crun:crun
+chromium:chromium
 mmdebstrap:mmdebstrap
 strace:strace
 htpasswd:apache2-utils

@@ -17,6 +17,11 @@ impl Output {
         Self { json }
     }
 
+    /// For commands whose report depends on who reads it.
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Shows a report: as one JSON object, or as `text` makes it.
     pub(super) fn show<T: Serialize>(self, report: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
         let text = if self.json {

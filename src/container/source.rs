@@ -14,10 +14,10 @@ use crate::oci::ImageReference;
 use crate::oci::manifest::{ImageConfig, LayerDescriptor};
 use crate::oci::platform::Platform;
 use crate::ops::image::{PullImageOptions, parse, pull, remove};
-use crate::ops::{Context, Error, InitOptions, Result, ResultExt, Run, init};
+use crate::ops::{Context, Error, InitOptions, Result, ResultExt, Run, init, select};
 use crate::progress::Event;
 use crate::repo::{ImageRecord, LayerTree};
-use crate::sysroot::{DeploymentId, Sysroot};
+use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, Sysroot};
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,8 @@ impl Opened<'_> {
 pub struct Image<'p> {
     /// Where it is.
     pub store: &'p Sysroot,
+    /// Where it came from, as far as that is known.
+    pub reference: Option<ImageReference>,
     pub record: ImageRecord,
     pub config: ImageConfig,
     /// As the manifest has them, from the lowest up.
@@ -134,14 +136,10 @@ impl<'p> Places<'p> {
                 let options = PullImageOptions { platform: self.platform.clone(), ..Default::default() };
                 let pulled = pull(store, reference, &options, context)?.pulled;
                 let record = pulled.ok_or_else(|| Error::bug("the image was not pulled"))?.record;
-                stored(store, record, reference.to_string())
+                stored(store, record, Some(reference.clone()), reference.to_string())
             }
             Source::Deployment(id) => {
-                let sysroot = self.deployments(context.env)?;
-                let observed = sysroot.observe()?;
-                let mut found = observed.deployments.iter().filter(|d| d.record.id == *id);
-                let deployment =
-                    found.next().ok_or_else(|| Error::not_found(format!("there is no deployment {id}")))?;
+                let (sysroot, deployment) = self.observed(*id, context.env)?;
                 let digest = deployment.record.image.digest;
                 let record = sysroot.repo().image(&digest)?.ok_or_else(|| {
                     Error::corrupt(format!(
@@ -149,9 +147,22 @@ impl<'p> Places<'p> {
                         deployment.key()
                     ))
                 })?;
-                stored(sysroot, record, deployment.key().to_string())
+                let reference = deployment.record.image.reference.parse().ok();
+                stored(sysroot, record, reference, deployment.key().to_string())
             }
         }
+    }
+
+    /// The root directory of a deployment, and its name.
+    pub(super) fn deployment(&self, id: DeploymentId, env: &Env) -> Result<(Dir, DeploymentKey)> {
+        let (sysroot, deployment) = self.observed(id, env)?;
+        Ok((select::open_deployment(sysroot, &deployment)?, deployment.key()))
+    }
+
+    fn observed(&self, id: DeploymentId, env: &Env) -> Result<(&Sysroot, Deployment)> {
+        let sysroot = self.deployments(env)?;
+        let observed = sysroot.observe()?;
+        Ok((sysroot, select::deployment(&observed, id, None)?.clone()))
     }
 
     /// Takes an image out of the store that will not be there any more.
@@ -170,7 +181,7 @@ impl<'p> Places<'p> {
         self.deployments.get().ok_or_else(|| Error::bug("the sysroot is not open"))
     }
 
-    fn store(&self, context: &Context<'_>) -> Result<&Sysroot> {
+    pub(super) fn store(&self, context: &Context<'_>) -> Result<&Sysroot> {
         if self.opened.get().is_none() {
             let path = match self.store {
                 Some(path) => path.to_owned(),
@@ -184,13 +195,18 @@ impl<'p> Places<'p> {
     }
 }
 
-fn stored<'s>(store: &'s Sysroot, record: ImageRecord, name: String) -> Result<Opened<'s>> {
+fn stored<'s>(
+    store: &'s Sysroot,
+    record: ImageRecord,
+    reference: Option<ImageReference>,
+    name: String,
+) -> Result<Opened<'s>> {
     let repo = store.repo();
     let tree = repo.read_tree(&record.tree)?;
     let (config, blobs) = parse(&record)?;
     Ok(Opened {
         root: Root::new(tree, repo, Vec::new()),
-        image: Some(Image { store, record, config, blobs }),
+        image: Some(Image { store, reference, record, config, blobs }),
         name,
     })
 }

@@ -33,7 +33,7 @@ pub use loopdev::LoopDevice;
 pub use meta::{set_owner_and_mode, set_times};
 pub use mount::{OverlayPaths, attach, mount_detached, overlay_detached};
 #[cfg(feature = "cli")]
-pub use mount::{has_the_systems_mounts, writable};
+pub use mount::{bind_to_look_at, has_the_systems_mounts, writable};
 pub use remove::remove_tree;
 pub use rooted::{open_in_root, read_in_root};
 pub use space::{FreeSpace, free_space};

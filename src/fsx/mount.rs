@@ -73,15 +73,41 @@ pub fn has_the_systems_mounts() -> io::Result<bool> {
 /// so.
 #[cfg(feature = "cli")]
 pub fn writable(dir: &Dir) -> io::Result<Dir> {
-    use rustix::mount::{OpenTreeFlags, open_tree};
-    use std::os::fd::AsRawFd;
-
     if !rustix::fs::fstatvfs(dir)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
         return dir.try_clone();
     }
+    let mount = clone(dir)?;
+    set_attributes(&mount, MountAttrFlags::empty(), MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(mount, ".", flags, Mode::empty())?;
+    Ok(Dir::from_std_file(root.into()))
+}
+
+/// The same directory once more, mounted nowhere yet: only to be looked at, its devices and its setuid programs being none. What is
+/// mounted below it is not there. Needs `CAP_SYS_ADMIN`.
+#[cfg(feature = "cli")]
+pub fn bind_to_look_at(dir: &Dir) -> io::Result<Dir> {
+    let mount = clone(dir)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV;
+    set_attributes(&mount, attributes, MountAttrFlags::empty())?;
+    Ok(Dir::from_std_file(mount.into()))
+}
+
+#[cfg(feature = "cli")]
+fn clone(dir: &Dir) -> io::Result<OwnedFd> {
+    use rustix::mount::{OpenTreeFlags, open_tree};
+
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let mount = open_tree(dir, "", flags)?;
+    Ok(open_tree(dir, "", flags)?)
+}
+
+#[cfg(feature = "cli")]
+fn set_attributes(mount: &OwnedFd, set: MountAttrFlags, clear: MountAttrFlags) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
     /// `struct mount_attr` of linux/mount.h.
     #[repr(C)]
     struct MountAttributes {
@@ -91,8 +117,8 @@ pub fn writable(dir: &Dir) -> io::Result<Dir> {
         user_namespace: u64,
     }
     let attributes = MountAttributes {
-        set: 0,
-        clear: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(),
+        set: set.bits().into(),
+        clear: clear.bits().into(),
         propagation: 0,
         user_namespace: 0,
     };
@@ -108,12 +134,7 @@ pub fn writable(dir: &Dir) -> io::Result<Dir> {
             size_of::<MountAttributes>(),
         )
     };
-    if changed != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(mount, ".", flags, Mode::empty())?;
-    Ok(Dir::from_std_file(root.into()))
+    if changed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Adds what the kernel wrote to the context of the mount.

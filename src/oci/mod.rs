@@ -22,6 +22,7 @@ mod layout;
 pub mod limits;
 pub mod manifest;
 pub mod platform;
+pub mod push;
 mod rate;
 mod reference;
 #[cfg(feature = "registry")]

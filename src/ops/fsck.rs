@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::{Context, DeploymentTree, Error, Result, ResultExt};
+use super::select::open_deployment;
+use super::{Context, DeploymentTree, Result, ResultExt};
 use crate::digest::{ObjectId, Sha256};
-use crate::fsx;
 use crate::layer;
 use crate::names::ImagePath;
 use crate::oci::ImageReference;
@@ -86,15 +86,6 @@ fn check(sysroot: &Sysroot, context: &Context<'_>) -> Result<Checked> {
         problems,
         repaired: Vec::new(),
     })
-}
-
-fn open_deployment(sysroot: &Sysroot, deployment: &Deployment) -> Result<fsx::Dir> {
-    let record = &deployment.record;
-    let open = || {
-        let stateroot = fsx::open_subdir(sysroot.deploy(), record.stateroot.as_str())?;
-        fsx::open_subdir(&fsx::open_subdir(&stateroot, "deploy")?, &record.id.to_string())
-    };
-    open().map_err(Error::io(format!("opening {}", deployment.path())))
 }
 
 fn check_deployment(sysroot: &Sysroot, deployment: &Deployment, store: &mut FsckReport) -> Result<()> {

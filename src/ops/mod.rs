@@ -48,7 +48,7 @@ mod reboot;
 mod reboot_required;
 mod retention;
 mod rollback;
-mod select;
+pub(crate) mod select;
 pub mod soft_reboot;
 mod space;
 mod spool;

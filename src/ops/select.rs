@@ -1,8 +1,9 @@
 //! Finding the deployment that a number means.
 
 use super::{Error, Result};
+use crate::fsx;
 use crate::names::StaterootName;
-use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, Observed, ProblemKind};
+use crate::sysroot::{Deployment, DeploymentId, DeploymentKey, Observed, ProblemKind, Sysroot};
 
 /// The key of deployment `id` in `stateroot`, or in the current stateroot when none is named. The deployment
 /// need not be readable: something is there under this number.
@@ -41,7 +42,7 @@ pub(super) fn former(
 }
 
 /// As [`key`], for a deployment whose record reads back.
-pub(super) fn deployment<'o>(
+pub(crate) fn deployment<'o>(
     observed: &'o Observed,
     id: DeploymentId,
     stateroot: Option<&StaterootName>,
@@ -90,4 +91,14 @@ pub(super) fn merge_deployment<'o>(
         .filter(|d| d.record.finalized || d.origin.is_some())
         .find(|d| d.record.stateroot == *stateroot && !observed.is_abandoned(d))
         .ok_or_else(|| Error::not_found(format!("stateroot {stateroot} has no deployment to start from")))
+}
+
+/// The root directory of a deployment.
+pub(crate) fn open_deployment(sysroot: &Sysroot, deployment: &Deployment) -> Result<fsx::Dir> {
+    let record = &deployment.record;
+    let open = || {
+        let stateroot = fsx::open_subdir(sysroot.deploy(), record.stateroot.as_str())?;
+        fsx::open_subdir(&fsx::open_subdir(&stateroot, "deploy")?, &record.id.to_string())
+    };
+    open().map_err(Error::io(format!("opening {}", deployment.path())))
 }

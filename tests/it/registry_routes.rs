@@ -88,7 +88,7 @@ fn redirects_end() {
 #[test]
 fn redirects_to_no_address_are_errors() {
     for (location, message) in [
-        ("http://[broken/", "is to no address"),
+        ("http://[broken/", "names no address"),
         ("ftp://127.0.0.1/x", "would leave HTTPS"),
         ("file:///etc/passwd", "would leave HTTPS"),
     ] {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::outcome::{Outcome, Sample};
+use crate::names::escape_xml;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
@@ -80,7 +81,7 @@ fn draw(outcome: &Outcome, out: &mut String) -> std::fmt::Result {
             right + 12.0,
             right + 32.0
         )?;
-        writeln!(out, "<text x=\"{}\" y=\"{}\">{}</text>", right + 38.0, y + 4.0, escape(name))
+        writeln!(out, "<text x=\"{}\" y=\"{}\">{}</text>", right + 38.0, y + 4.0, escape_xml(name))
     };
     for (index, release) in outcome.releases.iter().enumerate() {
         let share = |sample: &Sample| f64::from(sample.running[index]) / f64::from(outcome.hosts);
@@ -94,8 +95,4 @@ fn draw(outcome: &Outcome, out: &mut String) -> std::fmt::Result {
 fn height(share: f64) -> f64 {
     let bottom = HEIGHT - BOTTOM;
     bottom - (bottom - TOP) * share.clamp(0.0, 1.0)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

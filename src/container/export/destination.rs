@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::oci::{ImageReference, LocalReference};
+use crate::container::destination::{FORMS, ImageDestination};
 use crate::ops::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,18 +12,9 @@ pub enum Destination {
     /// A tar of the root to stdout.
     Stdout,
     Tar(PathBuf),
-    /// An image layout.
-    OciDir {
-        path: PathBuf,
-        tag: Option<String>,
-    },
-    /// An image layout as a tar.
-    OciArchive {
-        path: PathBuf,
-        tag: Option<String>,
-    },
     /// A bundle of the runtime specification.
     Bundle(PathBuf),
+    Image(ImageDestination),
 }
 
 impl FromStr for Destination {
@@ -35,30 +26,22 @@ impl FromStr for Destination {
         if let Some(path) = text.strip_prefix("bundle:").filter(|path| !path.is_empty()) {
             return Ok(Self::Bundle(path.into()));
         }
-        match text.parse() {
-            Ok(ImageReference::OciDir(LocalReference { path, tag, digest: None })) => {
-                Ok(Self::OciDir { path: path.into(), tag })
-            }
-            Ok(ImageReference::OciArchive(LocalReference { path, tag, digest: None })) => {
-                Ok(Self::OciArchive { path: path.into(), tag })
-            }
-            _ => Err(Error::invalid(format!(
-                "`{}` is no destination: tar:FILE (- is stdout), oci:DIR[:TAG], oci-archive:FILE[:TAG] or bundle:DIR",
+        text.parse().map(Self::Image).map_err(|_| {
+            Error::invalid(format!(
+                "`{}` is no destination: tar:FILE (- is stdout), bundle:DIR, {FORMS}",
                 crate::names::printable(text.as_bytes())
-            ))),
-        }
+            ))
+        })
     }
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tagged = |tag: &Option<String>| tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
         match self {
             Self::Stdout => f.write_str("stdout"),
             Self::Tar(path) => write!(f, "tar:{}", path.display()),
-            Self::OciDir { path, tag } => write!(f, "oci:{}{}", path.display(), tagged(tag)),
-            Self::OciArchive { path, tag } => write!(f, "oci-archive:{}{}", path.display(), tagged(tag)),
             Self::Bundle(path) => write!(f, "bundle:{}", path.display()),
+            Self::Image(image) => image.fmt(f),
         }
     }
 }
@@ -69,14 +52,12 @@ mod tests {
 
     #[test]
     fn destinations_read_as_they_are_shown() {
-        for text in ["tar:a/b.tar", "oci:dir", "oci:dir:tag", "oci-archive:a.tar:1", "bundle:/tmp/x"] {
+        for text in ["tar:a/b.tar", "oci:dir:tag", "docker-archive:a.tar:1", "bundle:/tmp/x"] {
             assert_eq!(text.parse::<Destination>().unwrap().to_string(), text);
         }
-        for text in ["dir", "tar:", "bundle:", "quay.io/acme/os:1", "docker-archive:x"] {
-            assert!(
-                text.parse::<Destination>().unwrap_err().to_string().contains("is no destination"),
-                "{text}"
-            );
+        for text in ["dir", "tar:", "bundle:", "quay.io/acme/os:1"] {
+            let error = text.parse::<Destination>().unwrap_err().to_string();
+            assert!(error.contains("is no destination"), "{text}");
         }
     }
 }

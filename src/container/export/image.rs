@@ -2,22 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{ExportOptions, tar};
+use super::tar;
 use crate::container::Opened;
+use crate::container::destination::Desk;
 use crate::digest::Sha256;
 use crate::env::Env;
-use crate::oci::write::LayoutWriter;
 use crate::ops::{Error, Result};
 
-/// Writes it to a layout. Gives the digest of the manifest and the bytes of the layer.
-pub(super) fn write(
-    opened: &Opened<'_>,
-    layout: &LayoutWriter,
-    tag: Option<&str>,
-    options: &ExportOptions,
-    env: &Env,
-) -> Result<(Sha256, u64)> {
-    let layer = layout.layer(options.compression, |out| tar(opened, out))?;
+/// Writes it. Gives the digest of the manifest and the bytes of the layer.
+pub(super) fn write(opened: &Opened<'_>, desk: &Desk<'_>, env: &Env) -> Result<(Sha256, u64)> {
+    let layer = desk.layout.layer(desk.compression, |out| tar(opened, out))?;
     let mut config = config(opened, env)?;
     config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.diff_id]});
     let mut line = json!({"created_by": "reroot container export"});
@@ -25,7 +19,7 @@ pub(super) fn write(
         line["created"] = created.clone();
     }
     config["history"] = json!([line]);
-    let digest = layout.image(&config, std::slice::from_ref(&layer), tag)?;
+    let digest = desk.layout.image(&config, std::slice::from_ref(&layer), desk.tag)?;
     Ok((digest, layer.size))
 }
 

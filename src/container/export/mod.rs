@@ -1,13 +1,11 @@
 //! What was opened, for other programs.
 //!
 //! ```text
-//! destination   tar:FILE, oci:DIR, oci-archive:FILE, bundle:DIR
+//! destination   tar:FILE, bundle:DIR, or a place for an image
 //! image         one layer of the whole tree, with the config of the image it came from
-//! archive       a layout as a tar
 //! bundle        a root and a config.json that crun and runc take
 //! ```
 
-pub(super) mod archive;
 mod bundle;
 mod destination;
 mod image;
@@ -17,9 +15,11 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::Opened;
+use super::destination::{archive, put};
 use crate::digest::Sha256;
 use crate::layer::write_layer;
-use crate::oci::write::{LayerCompression, LayoutWriter};
+use crate::oci::push::Pushed;
+use crate::oci::write::LayerCompression;
 use crate::ops::{Context, Error, Result};
 
 pub use destination::Destination;
@@ -44,10 +44,12 @@ pub struct Exported {
     pub digest: Option<Sha256>,
     /// Of the layer as it is fetched.
     pub layer_bytes: Option<u64>,
+    /// What a registry was sent.
+    pub pushed: Option<Pushed>,
 }
 
-/// Writes what was opened to a destination. A layout is durable when it returns and has the image only when that is whole; files
-/// get their name when they are whole; a bundle is made in a directory that must be empty or missing.
+/// Writes what was opened to a destination. An image and a file are there when they are whole; a bundle is made in a directory that
+/// must be empty or missing.
 pub fn export(
     opened: &Opened<'_>,
     destination: &Destination,
@@ -60,6 +62,7 @@ pub fn export(
         destination: destination.to_string(),
         digest: None,
         layer_bytes: None,
+        pushed: None,
     };
     match destination {
         Destination::Stdout => {
@@ -67,17 +70,12 @@ pub fn export(
             tar(opened, &mut std::io::BufWriter::with_capacity(1 << 20, stdout))?;
         }
         Destination::Tar(path) => archive::write(path, |out| tar(opened, out))?,
-        Destination::OciDir { path, tag } => {
-            let layout = LayoutWriter::open(path)?;
-            let (digest, bytes) = image::write(opened, &layout, tag.as_deref(), options, context.env)?;
-            (exported.digest, exported.layer_bytes) = (Some(digest), Some(bytes));
-        }
-        Destination::OciArchive { path, tag } => {
-            let temporary = archive::Temporary::beside(path)?;
-            let layout = LayoutWriter::open(temporary.path())?;
-            let (digest, bytes) = image::write(opened, &layout, tag.as_deref(), options, context.env)?;
-            archive::write(path, |out| archive::of_directory(temporary.path(), out))?;
-            (exported.digest, exported.layer_bytes) = (Some(digest), Some(bytes));
+        Destination::Image(image) => {
+            let known: Vec<_> = opened.image.iter().collect();
+            let (digest, bytes, pushed) = put(image, options.compression, &known, context, |desk| {
+                image::write(opened, desk, context.env)
+            })?;
+            (exported.digest, exported.layer_bytes, exported.pushed) = (Some(digest), Some(bytes), pushed);
         }
         Destination::Bundle(path) => bundle::write(opened, path, options, context)?,
     }

@@ -19,9 +19,11 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::json;
 
+use super::destination::Desk;
 use super::{Image, Opened};
 use crate::digest::Sha256;
 use crate::layer::write_layer;
+use crate::oci::push::Pushed;
 use crate::oci::write::{LayerCompression, LayoutWriter, WrittenLayer};
 use crate::ops::{Context, Error, Result};
 use crate::parallel::{cores, in_batches};
@@ -59,6 +61,8 @@ pub struct Rechunked {
     /// And what it fetches of this one, and of how many layers.
     pub fetch_bytes: Option<u64>,
     pub fetch_layers: Option<usize>,
+    /// What a registry was sent.
+    pub pushed: Option<Pushed>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,12 +75,11 @@ pub struct RechunkedLayer {
     pub parts: Vec<String>,
 }
 
-/// Writes the tree of what was opened to a layout, in layers by what belongs together. The layout has the image when it is whole.
+/// Writes the tree of what was opened, in layers by what belongs together. The layout has the image when it is whole.
 fn rechunk(
     opened: &Opened<'_>,
     previous: Option<&Image<'_>>,
-    layout: &LayoutWriter,
-    tag: Option<&str>,
+    desk: &Desk<'_>,
     options: &RechunkOptions,
     context: &Context<'_>,
 ) -> Result<Rechunked> {
@@ -99,7 +102,7 @@ fn rechunk(
     }
     let directories = entries.iter().filter(|entry| entry.node.is_directory()).cloned().collect();
     jobs.push((DIRECTORIES.into(), Vec::new(), directories));
-    let written = write(&jobs, opened, layout, options.compression)?;
+    let written = write(&jobs, opened, &desk.layout, desk.compression)?;
 
     let mut config = super::export::config(opened, context.env)?;
     let created = config.get("created").cloned();
@@ -113,7 +116,7 @@ fn rechunk(
     config["history"] = jobs.iter().map(line).collect();
     config["rootfs"] =
         json!({"type": "layers", "diff_ids": written.iter().map(|w| w.diff_id).collect::<Vec<_>>()});
-    let digest = layout.image(&config, &written, tag)?;
+    let digest = desk.layout.image(&config, &written, desk.tag)?;
 
     let known: Option<HashSet<Sha256>> =
         previous.map(|image| image.blobs.iter().map(|blob| blob.diff_id).collect());
@@ -131,6 +134,7 @@ fn rechunk(
         plain_bytes: plain,
         fetch_bytes: fetched.map(|(bytes, _)| bytes),
         fetch_layers: fetched.map(|(_, layers)| layers),
+        pushed: None,
         layers: jobs
             .into_iter()
             .zip(&written)

@@ -1,48 +1,32 @@
 //! To a destination, with a look at what was written.
 
-use std::path::Path;
-
 use super::{RechunkOptions, Rechunked, rechunk};
-use crate::container::export::archive;
-use crate::container::{Destination, Image, Opened, Places, Source, compare};
-use crate::oci::write::LayoutWriter;
-use crate::oci::{ImageReference, LocalReference};
+use crate::container::destination::put;
+use crate::container::{Image, ImageDestination, Opened, Places, Source, compare};
+use crate::oci::ImageReference;
 use crate::ops::{Context, Error, Result, ResultExt, Times};
 
-/// Writes it, reads it back as a machine would, and compares the trees.
+/// Writes it, reads it back as a machine would, compares the trees, and brings it to the destination.
 pub fn rechunk_to(
     opened: &Opened<'_>,
     previous: Option<&Image<'_>>,
-    destination: &Destination,
+    destination: &ImageDestination,
     options: &RechunkOptions,
     places: &Places<'_>,
     context: &Context<'_>,
 ) -> Result<Rechunked> {
-    let write = |path: &Path, tag: Option<&str>| {
-        let layout = LayoutWriter::open(path)?;
-        let report = rechunk(opened, previous, &layout, tag, options, context)?;
-        let local = local(path, tag)?;
-        check(opened, &local, places, context)?;
-        Ok::<_, Error>((report, local))
-    };
-    match destination {
-        Destination::OciDir { path, tag } => Ok(write(path, tag.as_deref())?.0),
-        Destination::OciArchive { path, tag } => {
-            let temporary = archive::Temporary::beside(path)?;
-            let (report, local) = write(temporary.path(), tag.as_deref())?;
-            places.forget(&local, context);
-            archive::write(path, |out| archive::of_directory(temporary.path(), out))?;
-            Ok(report)
+    let known: Vec<_> = opened.image.iter().chain(previous).collect();
+    let (_, mut report, pushed) = put(destination, options.compression, &known, context, |desk| {
+        let report = rechunk(opened, previous, desk, options, context)?;
+        let written = desk.reference(report.digest)?;
+        let checked = check(opened, &written, places, context);
+        if desk.temporary {
+            places.forget(&written, context);
         }
-        _ => {
-            Err(Error::invalid(format!("{destination} is no image: oci:DIR[:TAG] or oci-archive:FILE[:TAG]")))
-        }
-    }
-}
-
-fn local(path: &Path, tag: Option<&str>) -> Result<ImageReference> {
-    let text = path.to_str().ok_or_else(|| Error::invalid(format!("{} is not UTF-8", path.display())))?;
-    Ok(ImageReference::OciDir(LocalReference { path: text.into(), tag: tag.map(String::from), digest: None }))
+        checked.map(|()| (report.digest, report))
+    })?;
+    report.pushed = pushed;
+    Ok(report)
 }
 
 fn check(

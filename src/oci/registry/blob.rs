@@ -89,7 +89,7 @@ impl Transfer {
     ) -> Result<Outcome, Failure> {
         let from = (self.delivered > 0 && state.ranges).then_some(self.delivered);
         let path = format!("blobs/{}", self.digest);
-        let mut response = server.get(&Request { path, accept: None, from, what }).await?;
+        let mut response = server.send(&Request { from, ..Request::get(path, what) }).await?;
         let mut skip = self.bytes_to_skip(&response, from, state, what)?;
         let expected = self.size - self.delivered + skip;
         if let Some(announced) = response.content_length().filter(|announced| *announced != expected) {

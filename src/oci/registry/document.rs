@@ -40,7 +40,7 @@ impl Server {
         let mut attempts = self.attempts();
         loop {
             let attempt = async {
-                let response = self.get(&Request { path: path.to_owned(), accept, from: None, what }).await?;
+                let response = self.send(&Request { accept, ..Request::get(path.to_owned(), what) }).await?;
                 let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
                 let media_type = header("content-type").filter(|_| kind == Kind::Manifest);
                 let announced = header("docker-content-digest").and_then(|d| d.parse::<Sha256>().ok());

@@ -1,4 +1,4 @@
-//! Images in registries: the pull half of the OCI distribution specification.
+//! Images in registries: pull and push of the OCI distribution specification.
 //!
 //! ```text
 //! source     RegistrySource: the synchronous face; owns the runtime
@@ -13,6 +13,8 @@
 //!   blob       layers: streamed, resumed, never slower than a crawl
 //!     stall, pipe, range
 //!     throttle   no faster than the rate that somebody set
+//! target     RegistryTarget: the synchronous face for pushing
+//!   upload     whether a blob is there, mounted from another repository, or sent
 //!   retry      when to try again, and how long to wait before
 //! ```
 //! Rules that hold everywhere: a tag is looked up once, everything after is by digest; credentials stay with
@@ -32,10 +34,13 @@ mod server;
 mod source;
 mod stall;
 mod tags;
+mod target;
 mod throttle;
 mod token;
 mod transport;
+mod upload;
 
 pub use options::{Options, Pause, Timeouts};
 pub use retry::RetryPolicy;
 pub use source::RegistrySource;
+pub use target::RegistryTarget;

@@ -1,9 +1,10 @@
-//! One place an image may be fetched from.
+//! One place an image may be fetched from or pushed to.
 
 use std::sync::Arc;
 
-use reqwest::header::{ACCEPT, HeaderValue, LOCATION, RANGE};
-use reqwest::{Response, StatusCode, Url};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::authorize::Authorizer;
 use super::challenge::Challenge;
@@ -24,19 +25,32 @@ const MAX_REDIRECTS: usize = 10;
 pub struct Server {
     pub reference: RegistryReference,
     pub options: Options,
-    transport: Transport,
-    authorizer: Authorizer,
+    pub(super) transport: Transport,
+    pub(super) authorizer: Authorizer,
 }
 
-/// One GET below `/v2/REPOSITORY/`.
+/// A request below `/v2/REPOSITORY/`. What it sends is small: blobs go their own way.
 #[derive(Debug)]
 pub struct Request<'r> {
+    pub method: Method,
     pub path: String,
     pub accept: Option<&'r str>,
     /// The first byte that is wanted.
     pub from: Option<u64>,
+    /// A document and its media type.
+    pub body: Option<(Bytes, &'r str)>,
     /// What is asked for, for messages.
     pub what: &'r str,
+}
+
+impl<'r> Request<'r> {
+    pub fn new(method: Method, path: String, what: &'r str) -> Self {
+        Self { method, path, accept: None, from: None, body: None, what }
+    }
+
+    pub fn get(path: String, what: &'r str) -> Self {
+        Self::new(Method::GET, path, what)
+    }
 }
 
 impl Server {
@@ -59,9 +73,9 @@ impl Server {
         Attempts::new(&self.options.retry, &self.options.pause)
     }
 
-    /// Sends a request once, following redirects. A refused `Authorization` is renewed once. Gives answers with
-    /// 200, 206 and 416; every other is a failure.
-    pub async fn get(&self, request: &Request<'_>) -> Result<Response, Failure> {
+    /// Sends a request once, following redirects. A refused `Authorization` is renewed once. Gives answers that mean success, and 416;
+    /// every other is a failure.
+    pub async fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         let route = self.transport.route().await?;
         let url = join(&route.base, &format!("v2/{}/{}", self.reference.repository, request.path))?;
         let mut renewed = false;
@@ -79,10 +93,7 @@ impl Server {
     }
 
     async fn judge(&self, answer: Response, asked: &Url, what: &str) -> Result<Response, Failure> {
-        if matches!(
-            answer.status(),
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
-        ) {
+        if answer.status().is_success() || answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             return Ok(answer);
         }
         let elsewhere = !same_origin(answer.url(), asked);
@@ -110,7 +121,10 @@ impl Server {
         let mut authorization = authorization;
         let mut url = start.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut builder = route.client.get(url.clone());
+            let mut builder = route.client.request(request.method.clone(), url.clone());
+            if let Some((bytes, media_type)) = &request.body {
+                builder = builder.header(CONTENT_TYPE, *media_type).body(bytes.clone());
+            }
             if let Some(accept) = request.accept {
                 builder = builder.header(ACCEPT, accept);
             }
@@ -133,21 +147,26 @@ impl Server {
 
 /// Where an answer sends us, if it does.
 fn redirect(answer: &Response, from: &Url) -> Result<Option<Url>> {
-    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Ok(None);
+    match answer.status().as_u16() {
+        301 | 302 | 303 | 307 | 308 => location(answer, from).map(Some),
+        _ => Ok(None),
     }
-    let error = |reason: &str| network(from, format!("its redirect {reason}"));
+}
+
+/// The address in an answer's `Location`, which may be relative (RFC 9110, section 10.2.2).
+pub(super) fn location(answer: &Response, from: &Url) -> Result<Url> {
+    let error = |reason: &str| network(from, format!("it sends us on and {reason}"));
     let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok());
     let next = from.join(location.ok_or_else(|| error("says not where to"))?);
-    let next = next.map_err(|_| error("is to no address"))?;
+    let next = next.map_err(|_| error("names no address"))?;
     match (from.scheme(), next.scheme()) {
-        ("http", "http") | (_, "https") => Ok(Some(next)),
-        _ => Err(error(&format!("to {} would leave HTTPS", shown(&next)))),
+        ("http", "http") | (_, "https") => Ok(next),
+        _ => Err(error(&format!("would leave HTTPS for {}", shown(&next)))),
     }
 }
 
 /// Scheme, host and port (RFC 6454).
-fn same_origin(a: &Url, b: &Url) -> bool {
+pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme()
         && a.host_str() == b.host_str()
         && a.port_or_known_default() == b.port_or_known_default()

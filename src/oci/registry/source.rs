@@ -21,6 +21,15 @@ use crate::oci::{Error, ImageReference, Result, registries_conf};
 /// Threads that receive. One fills a fast line; the second keeps other layers going while it decrypts.
 const WORKERS: usize = 2;
 
+pub(super) fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("registry")
+        .enable_all()
+        .build()
+        .map_err(Error::io("starting the threads that speak to registries"))
+}
+
 /// An image in a registry. Nothing is asked over the network before [`ImageSource::resolve`].
 ///
 /// Methods block, so they must not be called inside an async runtime. Dropping it ends its transfers.
@@ -53,12 +62,7 @@ impl RegistrySource {
             .into_iter()
             .map(|endpoint| Server::new(endpoint, &conf.credential_helpers, options, &env).map(Arc::new))
             .collect::<Result<Vec<_>>>()?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .thread_name("registry")
-            .enable_all()
-            .build()
-            .map_err(Error::io("starting the threads that speak to registries"))?;
+        let runtime = runtime()?;
         let (name, preferred) = (reference.to_string(), AtomicUsize::new(0));
         let throttle = Arc::new(Throttle::new(options.rate));
         Ok(Self { name, servers, preferred, throttle, runtime: Some(runtime) })

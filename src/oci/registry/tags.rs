@@ -58,7 +58,7 @@ impl Server {
         loop {
             let attempt = async {
                 let path = format!("tags/list?{query}");
-                let response = self.get(&Request { path, accept: None, from: None, what }).await?;
+                let response = self.send(&Request::get(path, what)).await?;
                 let next = next(response.headers(), response.url());
                 let body = Meter::new(self.options.timeouts).read_all(response, DOCUMENT_BYTES, what).await?;
                 let list = serde_json::from_slice::<List>(&body)

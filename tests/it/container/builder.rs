@@ -35,6 +35,9 @@ impl Builder {
         let mut command = self.reroot.command(["--quiet", "container"]);
         command.args(arguments).current_dir(self.path());
         command.env("REROOT_STORE", self.store()).env_remove("SOURCE_DATE_EPOCH");
+        let temporary = self.path().join("temporary");
+        fs::create_dir_all(&temporary).unwrap();
+        command.env("TMPDIR", temporary);
         command
     }
 

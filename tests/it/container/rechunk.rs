@@ -105,7 +105,7 @@ fn what_makes_no_sense_is_refused() {
     let builder = builder();
     for (arguments, reason) in [
         (&["oci:image:1", "-o", "oci:out:1", "--max-layers", "2"][..], "an image has 3 to 127 layers"),
-        (&["oci:image:1", "-o", "tar:out.tar"], "tar:out.tar is no image"),
+        (&["oci:image:1", "-o", "tar:out.tar"], "`tar:out.tar` is no destination of an image"),
         (&["oci:image:1", "-o", "oci:out:1", "--previous", "./image"], "is a directory and has no layers"),
     ] {
         let ran = builder.run(&[&["rechunk"], arguments].concat());

@@ -133,6 +133,11 @@ fn serve(
     answering: &Answering,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // Whoever tries TLS first must not wait for an answer to it.
+    let mut first = [0];
+    if stream.peek(&mut first)? == 1 && first[0] == 0x16 {
+        return Ok(());
+    }
     let asked = read(&mut stream)?;
     all.lock().unwrap().push(asked.clone());
     let reply = answering(&asked);

@@ -23,8 +23,8 @@ use crate::ops::{Context, Result};
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgument,
-    /// Where to: tar:FILE (- is stdout), oci:DIR[:TAG], oci-archive:FILE[:TAG] or bundle:DIR
-    #[arg(short, long, value_name = "DEST")]
+    /// Where to: a tar, a bundle, or a place for an image
+    #[arg(short, long, value_name = "DEST", long_help = DESTINATION)]
     output: Destination,
     /// How to compress the layer of an image
     #[arg(long, value_name = "HOW", default_value = "gzip")]
@@ -33,6 +33,10 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", last = true)]
     command: Vec<String>,
 }
+
+const DESTINATION: &str = "\
+Where to: tar:FILE (- is stdout), bundle:DIR, or an image: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] \
+or docker://HOST/REPOSITORY[:TAG]";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Compression {
@@ -60,10 +64,11 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
         output.show(&report, |report| match (&report.digest, report.layer_bytes) {
             (Some(digest), Some(bytes)) => {
                 format!(
-                    "Wrote {} to {} ({digest}, {})\n",
+                    "Wrote {} to {} ({digest}, {})\n{}",
                     report.name,
                     report.destination,
-                    format::bytes(bytes)
+                    format::bytes(bytes),
+                    super::pushed(report.pushed.as_ref())
                 )
             }
             _ => format!("Wrote {} to {}\n", report.name, report.destination),

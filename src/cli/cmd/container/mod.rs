@@ -1,19 +1,24 @@
 //! `reroot container`: for those who build images.
 
 mod diff;
+mod du;
 mod export;
 mod history;
 mod inspect;
 mod layers;
 mod lint;
+mod mount;
 mod rechunk;
+mod umount;
 
 use std::path::PathBuf;
 
 use crate::cli::args::{ForPlatform, Global};
 use crate::cli::exit::Code;
+use crate::cli::format;
 use crate::cli::output::Output;
-use crate::container::{Image, Opened, Places, Source};
+use crate::container::{Image, ImageDestination, Opened, Places, Source};
+use crate::oci::push::Pushed;
 use crate::ops::{Context, Error, Result};
 
 /// Look at images, for those who build them
@@ -34,7 +39,11 @@ enum Command {
     Layers(layers::Args),
     History(history::Args),
     Diff(diff::Args),
+    Du(du::Args),
     Export(export::Args),
+    Mount(mount::Args),
+    #[command(alias = "unmount")]
+    Umount(umount::Args),
     Rechunk(rechunk::Args),
 }
 
@@ -50,7 +59,10 @@ pub(in crate::cli) fn run(
         Command::Layers(args) => layers::run(args, global, context, output),
         Command::History(args) => history::run(args, global, context, output),
         Command::Diff(args) => diff::run(args, global, context, output),
+        Command::Du(args) => du::run(args, global, context, output),
         Command::Export(args) => export::run(args, global, context, output),
+        Command::Mount(args) => mount::run(args, global, context, output),
+        Command::Umount(args) => umount::run(args, global, context, output),
         Command::Rechunk(args) => rechunk::run(args, global, context, output),
     }
 }
@@ -83,6 +95,24 @@ struct SourceArgument {
     source: Source,
     #[command(flatten)]
     place: Where,
+}
+
+/// Where an image goes.
+#[derive(Debug, clap::Args)]
+struct To {
+    /// Where to: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG] or docker://HOST/REPOSITORY[:TAG]
+    #[arg(short, long, value_name = "DEST")]
+    output: ImageDestination,
+}
+
+/// What a registry was sent, for people.
+fn pushed(pushed: Option<&Pushed>) -> String {
+    let Some(Pushed { sent, sent_bytes, mounted, present }) = pushed else { return String::new() };
+    format!(
+        "Sent {} in {}; {mounted} mounted from other repositories, {present} already there\n",
+        format::bytes(*sent_bytes),
+        format::count(*sent as u64, "blob")
+    )
 }
 
 /// The image of what was opened. An error for a directory, which has no layers.

@@ -1,12 +1,12 @@
 //! `reroot container rechunk`
 
-use super::SourceArgument;
 use super::export::Compression;
+use super::{SourceArgument, To};
 use crate::cli::args::Global;
 use crate::cli::exit::Code;
 use crate::cli::format;
 use crate::cli::output::Output;
-use crate::container::{Destination, RechunkOptions, Rechunked, Source, rechunk_to};
+use crate::container::{ImageDestination, RechunkOptions, Rechunked, Source, rechunk_to};
 use crate::ops::{Context, Result};
 
 /// Split an image into layers by package, so that an update fetches little
@@ -17,15 +17,14 @@ use crate::ops::{Context, Result};
 ///
 /// Examples:
 ///   reroot container rechunk oci-archive:os.tar -o oci:out:os
-///   reroot container rechunk oci-archive:os.tar --previous quay.io/acme/os:stable -o oci:out:os
+///   reroot container rechunk oci-archive:os.tar --previous quay.io/acme/os:stable -o docker://quay.io/acme/os:stable
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgument,
-    /// Where to: oci:DIR[:TAG] or oci-archive:FILE[:TAG]
-    #[arg(short, long, value_name = "DEST")]
-    output: Destination,
+    #[command(flatten)]
+    to: To,
     /// The image before, made by rechunk as well
     #[arg(long, value_name = "SOURCE")]
     previous: Option<Source>,
@@ -43,12 +42,12 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
     let previous = args.previous.as_ref().map(|previous| places.open(previous, context)).transpose()?;
     let previous = previous.as_ref().map(super::image).transpose()?;
     let options = RechunkOptions { max_layers: args.max_layers, compression: args.compression.of_layer() };
-    let report = rechunk_to(&opened, previous, &args.output, &options, &places, context)?;
-    output.show(&report, |report| text(report, &args.output))?;
+    let report = rechunk_to(&opened, previous, &args.to.output, &options, &places, context)?;
+    output.show(&report, |report| text(report, &args.to.output))?;
     Ok(Code::Done)
 }
 
-fn text(report: &Rechunked, destination: &Destination) -> String {
+fn text(report: &Rechunked, destination: &ImageDestination) -> String {
     let mut out = format!(
         "Wrote {} to {destination} ({}, {} in {})\n",
         report.name,
@@ -64,5 +63,5 @@ fn text(report: &Rechunked, destination: &Destination) -> String {
             report.plain_bytes.map_or("not known".into(), format::bytes),
         );
     }
-    out
+    out + &super::pushed(report.pushed.as_ref())
 }

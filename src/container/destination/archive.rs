@@ -62,7 +62,8 @@ impl Temporary {
         let made = path.with_file_name(&name);
         let failed = || Error::io(format!("making {}", made.display()));
         fsx::remove_tree(&parent, &name).map_err(failed())?;
-        fsx::ensure_dir(&parent, &name, 0o700).map_err(failed())?;
+        // In a directory that everybody may write to nobody else's must be taken for it.
+        rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o700)).map_err(|e| failed()(e.into()))?;
         Ok(Self { parent, name, path: made })
     }
 

@@ -1,0 +1,133 @@
+//! A layout that somebody fills, on its way to the destination.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::archive::{self, Temporary};
+use super::{ImageDestination, docker};
+use crate::container::Image;
+use crate::digest::Sha256;
+use crate::oci::push::{Outgoing, OutgoingBlob, Pushed, push};
+use crate::oci::write::{LayerCompression, LayoutWriter};
+use crate::oci::{self, ImageReference, LocalReference, RegistryReference};
+use crate::ops::{Context, Error, Result};
+use crate::progress::Event;
+
+/// Where an image is made.
+pub(in crate::container) struct Desk<'d> {
+    pub layout: LayoutWriter,
+    pub tag: Option<&'d str>,
+    pub compression: LayerCompression,
+    path: PathBuf,
+    /// The layout goes when the image is at its destination.
+    pub temporary: bool,
+}
+
+impl Desk<'_> {
+    /// The image, once it is written: by the name that it keeps, or by its digest.
+    pub fn reference(&self, digest: Sha256) -> Result<ImageReference> {
+        let path = self.path.to_str();
+        let path = path.ok_or_else(|| Error::invalid(format!("{} is not UTF-8", self.path.display())))?;
+        let tag = self.tag.filter(|_| !self.temporary).map(String::from);
+        let digest = tag.is_none().then_some(digest);
+        Ok(ImageReference::OciDir(LocalReference { path: path.into(), tag, digest }))
+    }
+}
+
+/// Has `make` write an image, which gives its digest, and brings it to the destination. A layout is durable when it returns and has the
+/// image only when that is whole, files get their name when they are whole, and a registry gets the manifest last. `known` are images
+/// that may be at the destination and share blobs with this one.
+pub(in crate::container) fn put<T>(
+    destination: &ImageDestination,
+    compression: LayerCompression,
+    known: &[&Image<'_>],
+    context: &Context<'_>,
+    make: impl FnOnce(&Desk<'_>) -> Result<(Sha256, T)>,
+) -> Result<(Sha256, T, Option<Pushed>)> {
+    let compression = destination.compression(compression);
+    let at = |path: &Path, temporary: bool, tag: Option<&str>| {
+        let layout = LayoutWriter::open(path)?;
+        make(&Desk { layout, tag, compression, path: path.to_owned(), temporary })
+    };
+    match destination {
+        ImageDestination::OciDir { path, tag } => {
+            let (digest, made) = at(path, false, tag.as_deref())?;
+            Ok((digest, made, None))
+        }
+        ImageDestination::OciArchive { path, tag } => {
+            let temporary = Temporary::beside(path)?;
+            let (digest, made) = at(temporary.path(), true, tag.as_deref())?;
+            archive::write(path, |out| archive::of_directory(temporary.path(), out))?;
+            Ok((digest, made, None))
+        }
+        ImageDestination::DockerArchive { path, tag } => {
+            let temporary = Temporary::beside(path)?;
+            let (digest, made) = at(temporary.path(), true, None)?;
+            archive::write(path, |out| docker::write(temporary.path(), &digest, tag.as_deref(), out))?;
+            Ok((digest, made, None))
+        }
+        ImageDestination::Registry(reference) => {
+            let directory = context.env.var("TMPDIR").unwrap_or("/var/tmp");
+            let temporary = Temporary::beside(&Path::new(directory).join("reroot-image"))?;
+            let (digest, made) = at(temporary.path(), true, None)?;
+            context.reporter.report(Event::Phase(&format!("pushing to {destination}")));
+            let pushed = to_registry(temporary.path(), &digest, reference, known, context)?;
+            Ok((digest, made, Some(pushed)))
+        }
+    }
+}
+
+fn to_registry(
+    layout: &Path,
+    digest: &Sha256,
+    to: &RegistryReference,
+    known: &[&Image<'_>],
+    context: &Context<'_>,
+) -> Result<Pushed> {
+    let blobs = Blobs(layout);
+    let manifest = blobs.read(digest)?;
+    let parsed: Value = serde_json::from_slice(&manifest)
+        .map_err(|e| Error::bug(format!("the manifest that was written: {e}")))?;
+    let mut repositories = HashMap::new();
+    for image in known {
+        let Some(ImageReference::Registry(reference)) = &image.reference else { continue };
+        let config = Sha256::of(image.record.config.as_bytes());
+        repositories
+            .extend(image.blobs.iter().map(|blob| blob.digest).chain([config]).map(|d| (d, reference)));
+    }
+    let descriptors =
+        std::iter::once(&parsed["config"]).chain(parsed["layers"].as_array().into_iter().flatten());
+    let outgoing = descriptors.map(|descriptor| {
+        let bug = || Error::bug("the manifest that was written has a broken descriptor");
+        let digest = descriptor["digest"].as_str().and_then(|text| text.parse().ok()).ok_or_else(bug)?;
+        let known_in = repositories.get(&digest).map(|reference| (*reference).clone());
+        Ok(OutgoingBlob { digest, size: descriptor["size"].as_u64().ok_or_else(bug)?, known_in })
+    });
+    let media_type = parsed["mediaType"].as_str().unwrap_or_default().to_owned();
+    let open = |digest: &Sha256| blobs.open(digest);
+    let image = Outgoing { manifest, media_type, blobs: outgoing.collect::<Result<_>>()?, open: &open };
+    Ok(push(&image, to, context.env)?)
+}
+
+/// The blobs of a layout.
+pub(super) struct Blobs<'l>(pub &'l Path);
+
+impl Blobs<'_> {
+    pub fn open(&self, digest: &Sha256) -> oci::Result<Box<dyn Read + Send>> {
+        let open = || {
+            let directory = crate::fsx::open_dir(&self.0.join("blobs/sha256"))?;
+            Ok(directory.open(digest.hex())?.into_std())
+        };
+        Ok(Box::new(open().map_err(oci::Error::io(format!("opening blob {digest}")))?))
+    }
+
+    pub fn read(&self, digest: &Sha256) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let reading = || Error::io(format!("reading blob {digest}"));
+        self.open(digest)?.read_to_end(&mut bytes).map_err(reading())?;
+        Ok(bytes)
+    }
+}
