@@ -122,7 +122,21 @@ impl LayoutWriter {
     ) -> std::result::Result<WrittenLayer, E> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let temporary = format!(".new-{}.{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let file = self.temporary(&temporary).map_err(self.error("a layer"))?;
+        let written = self.layer_as(&temporary, compression, write);
+        if written.is_err() {
+            // What was wrong is told already.
+            let _ = fsx::remove_file(&self.blobs, &temporary);
+        }
+        written
+    }
+
+    fn layer_as<E: From<Error>>(
+        &self,
+        temporary: &str,
+        compression: LayerCompression,
+        write: impl FnOnce(&mut dyn Write) -> std::result::Result<(), E>,
+    ) -> std::result::Result<WrittenLayer, E> {
+        let file = self.temporary(temporary).map_err(self.error("a layer"))?;
         let compressed = Hashing::new(BufWriter::with_capacity(1 << 20, file));
         let mut tar = Hashing::new(Encoder::new(compression, compressed).map_err(self.error("a layer"))?);
         write(&mut tar)?;
@@ -130,7 +144,7 @@ impl LayoutWriter {
         let compressed = tar.inner.finish().map_err(self.error("a layer"))?;
         let (digest, size) = (compressed.hash.finish(), compressed.bytes);
         compressed.inner.into_inner().map_err(|e| self.error("a layer")(e.into_error()))?;
-        fsx::rename(&self.blobs, &temporary, &self.blobs, &digest.hex()).map_err(self.error("a layer"))?;
+        fsx::rename(&self.blobs, temporary, &self.blobs, &digest.hex()).map_err(self.error("a layer"))?;
         Ok(WrittenLayer { digest, diff_id, size, compression, annotations: BTreeMap::new() })
     }
 
