@@ -33,6 +33,7 @@ fusermount3:fuse3
 qemu-system-x86_64:qemu-system-x86
 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf
 buildah:buildah
+podman:podman
 sfdisk:fdisk
 mcopy:mtools
 mkfs.vfat:dosfstools
@@ -47,7 +48,7 @@ promtool:prometheus
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 "
 if [ "${1:-}" = bench ]; then
-    wanted="$wanted podman:podman ostree:ostree"
+    wanted="$wanted ostree:ostree"
 fi
 
 # Where the storage daemon is: newer releases (and backports) have it in qemu-utils, older ones in

@@ -9,6 +9,7 @@
 mod auth;
 #[cfg(feature = "registry")]
 mod certs;
+mod chunked;
 pub mod compress;
 mod docker_archive;
 mod error;

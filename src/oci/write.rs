@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
-use super::{Error, Result};
+use super::{Error, Result, chunked};
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::fsx::{self, Dir};
 
@@ -29,6 +29,8 @@ pub enum LayerCompression {
     #[default]
     Gzip,
     Zstd,
+    /// zstd of which a reader may fetch single files.
+    ZstdChunked,
     None,
 }
 
@@ -36,7 +38,7 @@ impl LayerCompression {
     fn media_type(self) -> &'static str {
         match self {
             Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-            Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Self::Zstd | Self::ZstdChunked => "application/vnd.oci.image.layer.v1.tar+zstd",
             Self::None => "application/vnd.oci.image.layer.v1.tar",
         }
     }
@@ -141,11 +143,11 @@ impl LayoutWriter {
         let mut tar = Hashing::new(Encoder::new(compression, compressed).map_err(self.error("a layer"))?);
         write(&mut tar)?;
         let diff_id = tar.hash.finish();
-        let compressed = tar.inner.finish().map_err(self.error("a layer"))?;
+        let (compressed, annotations) = tar.inner.finish().map_err(self.error("a layer"))?;
         let (digest, size) = (compressed.hash.finish(), compressed.bytes);
         compressed.inner.into_inner().map_err(|e| self.error("a layer")(e.into_error()))?;
         fsx::rename(&self.blobs, temporary, &self.blobs, &digest.hex()).map_err(self.error("a layer"))?;
-        Ok(WrittenLayer { digest, diff_id, size, compression, annotations: BTreeMap::new() })
+        Ok(WrittenLayer { digest, diff_id, size, compression, annotations })
     }
 
     /// Writes config and manifest, and names the image in the index. Durable when it returns.
@@ -231,6 +233,7 @@ impl<W: Write> Write for Hashing<W> {
 enum Encoder<W: Write> {
     Gzip(flate2::write::GzEncoder<W>),
     Zstd(zstd::stream::write::Encoder<'static, W>),
+    ZstdChunked(Box<chunked::Encoder<W>>),
     None(W),
 }
 
@@ -241,16 +244,20 @@ impl<W: Write> Encoder<W> {
                 Self::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::default()))
             }
             LayerCompression::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(out, 0)?),
+            LayerCompression::ZstdChunked => Self::ZstdChunked(Box::new(chunked::Encoder::new(out)?)),
             LayerCompression::None => Self::None(out),
         })
     }
 
-    fn finish(self) -> io::Result<W> {
-        match self {
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-            Self::None(out) => Ok(out),
-        }
+    /// Gives what the layer's descriptor says of the compression beside its media type.
+    fn finish(self) -> io::Result<(W, BTreeMap<String, String>)> {
+        let out = match self {
+            Self::Gzip(encoder) => encoder.finish()?,
+            Self::Zstd(encoder) => encoder.finish()?,
+            Self::ZstdChunked(encoder) => return encoder.finish(),
+            Self::None(out) => out,
+        };
+        Ok((out, BTreeMap::new()))
     }
 }
 
@@ -259,6 +266,7 @@ impl<W: Write> Write for Encoder<W> {
         match self {
             Self::Gzip(encoder) => encoder.write(bytes),
             Self::Zstd(encoder) => encoder.write(bytes),
+            Self::ZstdChunked(encoder) => encoder.write(bytes),
             Self::None(out) => out.write(bytes),
         }
     }
@@ -267,6 +275,7 @@ impl<W: Write> Write for Encoder<W> {
         match self {
             Self::Gzip(encoder) => encoder.flush(),
             Self::Zstd(encoder) => encoder.flush(),
+            Self::ZstdChunked(encoder) => encoder.flush(),
             Self::None(out) => out.flush(),
         }
     }

@@ -30,3 +30,4 @@ mod status_text;
 mod support;
 mod tidy;
 mod units;
+mod zstd_chunked;

@@ -1,6 +1,7 @@
 //! `reroot container`, as those who build images use it.
 
 mod builder;
+mod chunked;
 mod du;
 mod export;
 mod lint;

@@ -3,6 +3,7 @@
 
 pub mod boot;
 pub mod boot_menu;
+pub mod chunked;
 pub mod faulty_registry;
 pub mod fleet_lock;
 pub mod graph_server;

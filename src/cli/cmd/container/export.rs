@@ -40,8 +40,14 @@ or docker://HOST/REPOSITORY[:TAG]";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Compression {
+    /// What every program reads
     Gzip,
+    /// Smaller and quicker than gzip
     Zstd,
+    /// zstd of which podman fetches only the files that it lacks
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
+    /// The tar as it is
     None,
 }
 
@@ -50,6 +56,7 @@ impl Compression {
         match self {
             Self::Gzip => LayerCompression::Gzip,
             Self::Zstd => LayerCompression::Zstd,
+            Self::ZstdChunked => LayerCompression::ZstdChunked,
             Self::None => LayerCompression::None,
         }
     }
