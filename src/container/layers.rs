@@ -111,11 +111,13 @@ fn changes<'t>(tree: &'t LayerTree, here: &mut BTreeMap<&'t ImagePath, &'t Chang
     for (path, change) in &tree.changes {
         let before = here.get(path).copied();
         if matches!(change, Change::Whiteout) {
-            let Some(before) = before else { continue };
-            let gone: u64 =
-                below(here, path).into_iter().filter_map(|below| here.remove(below)).map(bytes_of).sum();
-            here.remove(path);
-            let bytes = gone + bytes_of(before);
+            // A directory need not have an entry of its own.
+            let mut gone = below(here, path);
+            gone.extend(here.get_key_value(path).map(|(path, _)| *path));
+            if gone.is_empty() {
+                continue;
+            }
+            let bytes = gone.into_iter().filter_map(|gone| here.remove(gone)).map(bytes_of).sum();
             of_layer.push(Letter::D, path, bytes);
             of_layer.hidden_bytes += bytes;
             continue;
@@ -204,5 +206,11 @@ mod tests {
             (of_layers[0].added, of_layers[1].hidden_bytes, of_layers[1].brought_bytes),
             (5, 1 + 2 + 4, 8)
         );
+        // The directory of a whiteout need not have an entry.
+        let lower = LayerTree { changes: vec![set("e/a", file(3))], opaque: Vec::new() };
+        let upper = LayerTree { changes: vec![(path("e"), Change::Whiteout)], opaque: Vec::new() };
+        let mut here = BTreeMap::new();
+        changes(&lower, &mut here);
+        assert_eq!(changes(&upper, &mut here).hidden_bytes, 3);
     }
 }

@@ -10,12 +10,14 @@
 //! destination   where an image goes that is made here: a layout, an archive, a registry
 //! mount    the same for ordinary programs, read-only
 //! export   the same for other programs: a tar, an image, a bundle
+//! commit   what somebody has changed, as one more layer
 //! rechunk  the same tree in layers by package
 //! lint     what is wrong with it for a machine
 //! ```
 //!
 //! An image is read by the code that pulls it for a deployment, so that what is refused there is refused here.
 
+mod commit;
 mod compare;
 mod destination;
 mod du;
@@ -33,6 +35,7 @@ mod source;
 #[cfg(test)]
 mod testing;
 
+pub use commit::{CommitOptions, Committed, commit};
 pub use compare::{Comparison, Names, Side, compare};
 pub use destination::ImageDestination;
 pub use du::{Branch, By, Rectangle, Usage, du, squarify};

@@ -159,7 +159,7 @@ impl<'p> Places<'p> {
         Ok((select::open_deployment(sysroot, &deployment)?, deployment.key()))
     }
 
-    fn observed(&self, id: DeploymentId, env: &Env) -> Result<(&Sysroot, Deployment)> {
+    pub(super) fn observed(&self, id: DeploymentId, env: &Env) -> Result<(&Sysroot, Deployment)> {
         let sysroot = self.deployments(env)?;
         let observed = sysroot.observe()?;
         Ok((sysroot, select::deployment(&observed, id, None)?.clone()))

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
+use super::manifest::{Compression, LayerDescriptor};
+use super::verify::VerifyingReader;
 use super::{Error, Result, chunked};
 use crate::digest::{Sha256, Sha256Hasher};
 use crate::fsx::{self, Dir};
@@ -54,6 +56,23 @@ pub struct WrittenLayer {
     compression: LayerCompression,
     /// What its descriptor says beside that.
     pub annotations: BTreeMap<String, String>,
+}
+
+impl WrittenLayer {
+    /// A layer of another image, as it is there.
+    pub fn of(layer: &LayerDescriptor) -> Self {
+        Self {
+            digest: layer.digest,
+            diff_id: layer.diff_id,
+            size: layer.size,
+            compression: match layer.compression {
+                Compression::None => LayerCompression::None,
+                Compression::Gzip => LayerCompression::Gzip,
+                Compression::Zstd => LayerCompression::Zstd,
+            },
+            annotations: layer.annotations.clone(),
+        }
+    }
 }
 
 /// A layout that is being written.
@@ -122,9 +141,31 @@ impl LayoutWriter {
         compression: LayerCompression,
         write: impl FnOnce(&mut dyn Write) -> std::result::Result<(), E>,
     ) -> std::result::Result<WrittenLayer, E> {
+        self.under_another_name(|temporary| self.layer_as(temporary, compression, write))
+    }
+
+    /// Copies a layer of another image, which is checked on the way.
+    pub fn borrow(&self, layer: &LayerDescriptor, content: impl Read) -> Result<WrittenLayer> {
+        let LayerDescriptor { digest, size, .. } = layer;
+        let context = || format!("copying blob {digest}");
+        self.under_another_name(|temporary| {
+            let mut file = self.temporary(temporary).map_err(self.error("a layer"))?;
+            let mut content = VerifyingReader::new(content, *digest, *size);
+            io::copy(&mut content, &mut file).map_err(|error| Error::from_io(error, context))?;
+            content.finish().map_err(|error| Error::from_io(error, context))?;
+            fsx::rename(&self.blobs, temporary, &self.blobs, &digest.hex()).map_err(self.error("a layer"))
+        })?;
+        Ok(WrittenLayer::of(layer))
+    }
+
+    /// What fails leaves nothing behind.
+    fn under_another_name<T, E>(
+        &self,
+        write: impl FnOnce(&str) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let temporary = format!(".new-{}.{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let written = self.layer_as(&temporary, compression, write);
+        let written = write(&temporary);
         if written.is_err() {
             // What was wrong is told already.
             let _ = fsx::remove_file(&self.blobs, &temporary);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -10,9 +11,11 @@ use super::archive::{self, Temporary};
 use super::{ImageDestination, docker};
 use crate::container::Image;
 use crate::digest::Sha256;
+use crate::oci::manifest::LayerDescriptor;
 use crate::oci::push::{Outgoing, OutgoingBlob, Pushed, push};
-use crate::oci::write::{LayerCompression, LayoutWriter};
-use crate::oci::{self, ImageReference, LocalReference, RegistryReference};
+use crate::oci::verify::VerifyingReader;
+use crate::oci::write::{LayerCompression, LayoutWriter, WrittenLayer};
+use crate::oci::{self, ImageReference, ImageSource, LocalReference, RegistryReference};
 use crate::ops::{Context, Error, Result};
 use crate::progress::Event;
 
@@ -24,7 +27,11 @@ pub(in crate::container) struct Desk<'d> {
     path: PathBuf,
     /// The layout goes when the image is at its destination.
     pub temporary: bool,
+    /// Layers of other images that a registry is sent from where they are, if at all.
+    borrowed: Option<Mutex<Borrowed>>,
 }
+
+type Borrowed = HashMap<Sha256, (LayerDescriptor, Arc<dyn ImageSource>)>;
 
 impl Desk<'_> {
     /// The image, once it is written: by the name that it keeps, or by its digest.
@@ -34,6 +41,18 @@ impl Desk<'_> {
         let tag = self.tag.filter(|_| !self.temporary).map(String::from);
         let digest = tag.is_none().then_some(digest);
         Ok(ImageReference::OciDir(LocalReference { path: path.into(), tag, digest }))
+    }
+
+    /// A layer of another image, as a part of this one.
+    pub fn borrow(&self, layer: &LayerDescriptor, source: &Arc<dyn ImageSource>) -> Result<WrittenLayer> {
+        match &self.borrowed {
+            Some(borrowed) => {
+                let mut borrowed = borrowed.lock().unwrap_or_else(PoisonError::into_inner);
+                borrowed.insert(layer.digest, (layer.clone(), source.clone()));
+                Ok(WrittenLayer::of(layer))
+            }
+            None => Ok(self.layout.borrow(layer, source.open_blob(layer)?)?),
+        }
     }
 }
 
@@ -50,31 +69,35 @@ pub(in crate::container) fn put<T>(
     let compression = destination.compression(compression);
     let at = |path: &Path, temporary: bool, tag: Option<&str>| {
         let layout = LayoutWriter::open(path)?;
-        make(&Desk { layout, tag, compression, path: path.to_owned(), temporary })
+        let borrowed = matches!(destination, ImageDestination::Registry(_)).then(Mutex::default);
+        let desk = Desk { layout, tag, compression, path: path.to_owned(), temporary, borrowed };
+        let (digest, made) = make(&desk)?;
+        let borrowed = desk.borrowed.map(|b| b.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok::<_, Error>((digest, made, borrowed.unwrap_or_default()))
     };
     match destination {
         ImageDestination::OciDir { path, tag } => {
-            let (digest, made) = at(path, false, tag.as_deref())?;
+            let (digest, made, _) = at(path, false, tag.as_deref())?;
             Ok((digest, made, None))
         }
         ImageDestination::OciArchive { path, tag } => {
             let temporary = Temporary::beside(path)?;
-            let (digest, made) = at(temporary.path(), true, tag.as_deref())?;
+            let (digest, made, _) = at(temporary.path(), true, tag.as_deref())?;
             archive::write(path, |out| archive::of_directory(temporary.path(), out))?;
             Ok((digest, made, None))
         }
         ImageDestination::DockerArchive { path, tag } => {
             let temporary = Temporary::beside(path)?;
-            let (digest, made) = at(temporary.path(), true, None)?;
+            let (digest, made, _) = at(temporary.path(), true, None)?;
             archive::write(path, |out| docker::write(temporary.path(), &digest, tag.as_deref(), out))?;
             Ok((digest, made, None))
         }
         ImageDestination::Registry(reference) => {
             let directory = context.env.var("TMPDIR").unwrap_or("/var/tmp");
             let temporary = Temporary::beside(&Path::new(directory).join("reroot-image"))?;
-            let (digest, made) = at(temporary.path(), true, None)?;
+            let (digest, made, borrowed) = at(temporary.path(), true, None)?;
             context.reporter.report(Event::Phase(&format!("pushing to {destination}")));
-            let pushed = to_registry(temporary.path(), &digest, reference, known, context)?;
+            let pushed = to_registry(temporary.path(), &digest, &borrowed, reference, known, context)?;
             Ok((digest, made, Some(pushed)))
         }
     }
@@ -83,6 +106,7 @@ pub(in crate::container) fn put<T>(
 fn to_registry(
     layout: &Path,
     digest: &Sha256,
+    borrowed: &Borrowed,
     to: &RegistryReference,
     known: &[&Image<'_>],
     context: &Context<'_>,
@@ -107,7 +131,13 @@ fn to_registry(
         Ok(OutgoingBlob { digest, size: descriptor["size"].as_u64().ok_or_else(bug)?, known_in })
     });
     let media_type = parsed["mediaType"].as_str().unwrap_or_default().to_owned();
-    let open = |digest: &Sha256| blobs.open(digest);
+    let open = |digest: &Sha256| match borrowed.get(digest) {
+        Some((layer, source)) => {
+            let reader = VerifyingReader::new(source.open_blob(layer)?, layer.digest, layer.size);
+            Ok(Box::new(reader) as Box<dyn Read + Send>)
+        }
+        None => blobs.open(digest),
+    };
     let image = Outgoing { manifest, media_type, blobs: outgoing.collect::<Result<_>>()?, open: &open };
     Ok(push(&image, to, context.env)?)
 }

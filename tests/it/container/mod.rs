@@ -2,9 +2,11 @@
 
 mod builder;
 mod chunked;
+mod commit;
 mod du;
 mod export;
 mod lint;
 mod look;
+mod mount;
 mod push;
 mod rechunk;

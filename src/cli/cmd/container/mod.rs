@@ -1,5 +1,6 @@
 //! `reroot container`: for those who build images.
 
+mod commit;
 mod diff;
 mod du;
 mod export;
@@ -45,6 +46,7 @@ enum Command {
     #[command(alias = "unmount")]
     Umount(umount::Args),
     Rechunk(rechunk::Args),
+    Commit(commit::Args),
 }
 
 pub(in crate::cli) fn run(
@@ -63,6 +65,7 @@ pub(in crate::cli) fn run(
         Command::Export(args) => export::run(args, global, context, output),
         Command::Mount(args) => mount::run(args, global, context, output),
         Command::Umount(args) => umount::run(args, global, context, output),
+        Command::Commit(args) => commit::run(args, global, context, output),
         Command::Rechunk(args) => rechunk::run(args, global, context, output),
     }
 }

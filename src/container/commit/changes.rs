@@ -1,0 +1,120 @@
+//! What differs between an image and what became of it, as the entries of a layer.
+
+use std::collections::BTreeMap;
+
+use crate::container::Root;
+use crate::names::ImagePath;
+use crate::ops::diff::{Objects, compare};
+use crate::ops::{DiffPath, Error, Result, Times};
+use crate::pattern::Pattern;
+use crate::repo::{Meta, Mtime, Node, TreeEntry};
+
+/// What makes a machine that one (machine-id(5), hostname(5), sshd(8), hwclock(8)), or says what was done there (systemd-update-done(8)).
+const OF_THE_MACHINE: [&str; 7] = [
+    "etc/machine-id",
+    "etc/hostname",
+    "etc/ssh/ssh_host_*_key",
+    "etc/ssh/ssh_host_*_key.pub",
+    "etc/adjtime",
+    "etc/.updated",
+    "etc/.pwd.lock",
+];
+/// In front of a name that is deleted (image-spec, layer.md, "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+
+/// A layer to be.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// With the directories above, and whiteouts. In order.
+    pub entries: Vec<TreeEntry>,
+    pub written: Vec<DiffPath>,
+    pub deleted: Vec<DiffPath>,
+    pub left_out: Vec<DiffPath>,
+}
+
+/// Compares. Without privileges nobody can make files of others, setuid programs or most extended attributes: there these are as the
+/// image has them, and root's where it has nothing. A file whose time alone is another has not changed.
+pub(super) fn between(old: &Root<'_>, new: &Root<'_>, privileged: bool) -> Result<Changes> {
+    let believed: Vec<_> = new
+        .tree
+        .entries()
+        .iter()
+        .map(|entry| match privileged {
+            true => entry.clone(),
+            false => TreeEntry { meta: believed(entry, old.tree.get(&entry.path)), ..entry.clone() },
+        })
+        .collect();
+    let tree = crate::repo::Tree::new(believed).map_err(|error| Error::bug(error.to_string()))?;
+    let view = crate::ops::files::View { tree: &tree, contents: new.contents() };
+    let paths = compare(old.view(), view, Objects::OfTwoPlaces, Times::Ignore)?.paths;
+
+    let (mut changes, mut entries) = (Changes::default(), BTreeMap::new());
+    let written = paths.added.into_iter().chain(paths.changed.into_iter().map(|change| change.path));
+    for path in written {
+        let Some(entry) = tree.get(&path.0).filter(|_| !path.0.is_root()) else { continue };
+        if is_of_the_machine(&path.0) {
+            changes.left_out.push(path);
+            continue;
+        }
+        entries.insert(path.0.clone(), entry.clone());
+        changes.written.push(path);
+    }
+    for path in paths.removed {
+        let parent = path.0.parent().unwrap_or_default();
+        // What is in a directory that is gone, or is no directory any more, goes with it.
+        if tree.get(&parent).is_none_or(|parent| !parent.node.is_directory()) {
+            continue;
+        }
+        if is_of_the_machine(&path.0) {
+            changes.left_out.push(path);
+            continue;
+        }
+        let name = [WHITEOUT, path.0.file_name()].concat();
+        let whiteout =
+            parent.join(&name).map_err(|error| Error::invalid(format!("deleting {path}: {error}")))?;
+        let entry = TreeEntry {
+            path: whiteout.clone(),
+            meta: Meta::default(),
+            mtime: Mtime::default(),
+            node: Node::Empty,
+        };
+        entries.insert(whiteout, entry);
+        changes.deleted.push(path);
+    }
+    // The directories above, so that nobody has to invent them.
+    let mut above: Vec<ImagePath> = Vec::new();
+    for path in entries.keys() {
+        let mut parent = path.parent();
+        while let Some(path) = parent.filter(|path| !path.is_root()) {
+            parent = path.parent();
+            above.push(path);
+        }
+    }
+    for path in above {
+        let Some(entry) = tree.get(&path) else { continue };
+        // Its time is another since something in it is; that is no change.
+        let mtime = old.tree.get(&path).map_or(entry.mtime, |before| before.mtime);
+        entries.entry(path).or_insert_with(|| TreeEntry { mtime, ..entry.clone() });
+    }
+    for list in [&mut changes.written, &mut changes.deleted, &mut changes.left_out] {
+        list.sort();
+    }
+    changes.entries = entries.into_values().collect();
+    Ok(changes)
+}
+
+fn believed(entry: &TreeEntry, before: Option<&TreeEntry>) -> Meta {
+    const PERMISSIONS: u16 = 0o777;
+    match before {
+        Some(before) if before.meta.mode & PERMISSIONS == entry.meta.mode & PERMISSIONS => {
+            before.meta.clone()
+        }
+        Some(before) => Meta { mode: entry.meta.mode, ..before.meta.clone() },
+        None => Meta { uid: 0, gid: 0, ..entry.meta.clone() },
+    }
+}
+
+fn is_of_the_machine(path: &ImagePath) -> bool {
+    let mut patterns = OF_THE_MACHINE.iter().filter_map(|pattern| Pattern::parse(pattern).ok());
+    patterns.any(|pattern| pattern.matches(path))
+}
