@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::files::View;
 use super::{Error, Result, ResultExt, files};
 use crate::names::ImagePath;
-use crate::packages::{self, Package, compare_versions, parse_apk, parse_dpkg};
+use crate::packages::{self, Manager, Package, compare_versions, parse_apk, parse_dpkg};
 use crate::repo::{Contents, TreeEntry};
 
 /// The largest database that is read; Debian's with every package it has stays below.
@@ -69,15 +69,16 @@ pub(super) fn compare(from: View<'_>, to: View<'_>) -> Result<PackageDiff> {
 /// of their own, so that is rare) versions that both have cancel out.
 fn compare_lists(from: Vec<Package>, to: Vec<Package>) -> PackageDiff {
     type Versions = (Vec<String>, Vec<String>);
-    let mut by_name: BTreeMap<(String, Option<String>), Versions> = BTreeMap::new();
+    let mut by_name: BTreeMap<(String, Option<String>, Manager), Versions> = BTreeMap::new();
+    let key = |package: &Package| (package.name.clone(), package.architecture.clone(), package.manager);
     for package in from {
-        by_name.entry((package.name, package.architecture)).or_default().0.push(package.version);
+        by_name.entry(key(&package)).or_default().0.push(package.version);
     }
     for package in to {
-        by_name.entry((package.name, package.architecture)).or_default().1.push(package.version);
+        by_name.entry(key(&package)).or_default().1.push(package.version);
     }
     let mut diff = PackageDiff::default();
-    for ((name, architecture), (mut from, mut to)) in by_name {
+    for ((name, architecture, manager), (mut from, mut to)) in by_name {
         from.retain(|version| match to.iter().position(|v| v == version) {
             Some(same) => {
                 to.remove(same);
@@ -92,7 +93,9 @@ fn compare_lists(from: Vec<Package>, to: Vec<Package>) -> PackageDiff {
                 (None, None) => break,
                 (None, Some(_)) => &mut diff.added,
                 (Some(_), None) => &mut diff.removed,
-                (Some(a), Some(b)) if compare_versions(a, b) == Ordering::Greater => &mut diff.downgraded,
+                (Some(a), Some(b)) if compare_versions(manager, a, b) == Ordering::Greater => {
+                    &mut diff.downgraded
+                }
                 (Some(_), Some(_)) => &mut diff.upgraded,
             };
             list.push(PackageChange { name: name.clone(), architecture: architecture.clone(), from, to });
@@ -154,11 +157,11 @@ fn read_file(
 mod tests {
     use super::*;
 
-    fn list(text: &str) -> Vec<Package> {
+    fn list(text: &str, manager: Manager) -> Vec<Package> {
         text.split_whitespace()
             .map(|p| {
                 let (name, version) = p.split_once('=').unwrap();
-                Package { name: name.into(), architecture: None, version: version.into() }
+                Package { name: name.into(), architecture: None, version: version.into(), manager }
             })
             .collect()
     }
@@ -170,11 +173,23 @@ mod tests {
 
     #[test]
     fn packages_are_added_removed_upgraded_and_downgraded() {
+        let list = |text| list(text, Manager::Dpkg);
         let diff = compare_lists(list("a=1 b=1.9 c=2 d=1 k=1 k=2"), list("b=1.10 c=1~ d=1 e=5 k=2 k=3"));
         assert_eq!(shown(&diff.added), ["e >5"]);
         assert_eq!(shown(&diff.removed), ["a 1>"]);
         assert_eq!(shown(&diff.upgraded), ["b 1.9>1.10", "k 1>3"]);
         assert_eq!(shown(&diff.downgraded), ["c 2>1~"]);
         assert!(compare_lists(list("a=1"), list("a=1")).is_empty());
+    }
+
+    #[test]
+    fn every_manager_has_its_own_rules_and_packages() {
+        let (from, to) = ("a=1-1.fc42 b=1", "a=1-1.1.fc42 b=1");
+        let diff = compare_lists(list(from, Manager::Rpm), list(to, Manager::Rpm));
+        assert_eq!(shown(&diff.upgraded), ["a 1-1.fc42>1-1.1.fc42"]);
+        let diff = compare_lists(list(from, Manager::Dpkg), list(to, Manager::Dpkg));
+        assert_eq!(shown(&diff.downgraded), ["a 1-1.fc42>1-1.1.fc42"]);
+        let diff = compare_lists(list("b=1", Manager::Dpkg), list("b=1", Manager::Rpm));
+        assert_eq!((shown(&diff.removed), shown(&diff.added)), (vec!["b 1>".into()], vec!["b >1".into()]));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::BufRead;
 
-use super::{Error, Files, Lines, MOST_PACKAGES, Package, text};
+use super::{Error, Files, Lines, MOST_PACKAGES, Manager, Package, text};
 
 /// Reads the installed packages. The lines about files (`F`, `R`, `a`, `Z`, `M`) are passed over.
 pub fn parse(input: impl BufRead) -> Result<Vec<Package>, Error> {
@@ -19,7 +19,12 @@ pub fn parse(input: impl BufRead) -> Result<Vec<Package>, Error> {
                     if packages.len() == MOST_PACKAGES {
                         return Err(lines.malformed("too many packages"));
                     }
-                    packages.push(Package { name, architecture: architecture.take(), version });
+                    packages.push(Package {
+                        name,
+                        architecture: architecture.take(),
+                        version,
+                        manager: Manager::Apk,
+                    });
                 }
                 if end {
                     break;

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use super::{Error, Files, Lines, MOST_PACKAGES, Package, text};
+use super::{Error, Files, Lines, MOST_PACKAGES, Manager, Package, text};
 
 /// Reads the installed packages. A package that was removed but left its configuration is not installed. A
 /// stanza of `status.d` has no `Status` field: it is there because the package is installed.
@@ -58,7 +58,7 @@ fn finish<R: BufRead>(
         if packages.len() == MOST_PACKAGES {
             return Err(lines.malformed("too many packages"));
         }
-        packages.push(Package { name, architecture, version });
+        packages.push(Package { name, architecture, version, manager: Manager::Dpkg });
     }
     Ok(())
 }

@@ -20,6 +20,15 @@ pub struct Package {
     /// Two architectures of one package are two packages.
     pub architecture: Option<String>,
     pub version: String,
+    pub manager: Manager,
+}
+
+/// Whose database a package is in; versions are ordered by its rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manager {
+    Dpkg,
+    Apk,
+    Rpm,
 }
 
 /// Paths as a database has them: with or without a slash in front, through links or not.

@@ -1,9 +1,9 @@
-//! The order of Debian versions (deb-version(7)): `[epoch:]upstream[-revision]`.
+//! The order of Debian versions (deb-version(7)): `[epoch:]upstream[-revision]`. apk's is close to it.
 
 use std::cmp::Ordering;
 
 /// Compares two versions as dpkg does.
-pub fn compare(a: &str, b: &str) -> Ordering {
+pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (Version::split(a), Version::split(b));
     a.epoch
         .cmp(&b.epoch)
