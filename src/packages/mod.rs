@@ -1,16 +1,20 @@
 //! Package databases as they lie in an image: from bytes to names and versions.
 //!
-//! Only reading: names, versions, and which files belong to a package. dpkg's and apk's databases are text. rpm's is
-//! SQLite, whose readers all bring a C library or an SQL engine along; it is recognised and named, not read.
+//! Only reading: names, versions, and which files belong to a package. dpkg's and apk's databases are text. rpm's are
+//! binary: its own container (SUSE), or one table of a SQLite file. Libraries for SQLite bring a C library or an SQL engine
+//! along; to read one table of the file format is a few hundred lines (docs/development/dependencies.md). Berkeley DB,
+//! which rpm had before, is not read.
 
 mod apk;
 mod dpkg;
+mod rpm;
 mod version;
 
-use std::io;
+use std::{fmt, io};
 
 pub use apk::{parse as parse_apk, parse_files as parse_apk_files};
 pub use dpkg::{parse as parse_dpkg, parse_list as parse_dpkg_list};
+pub use rpm::{RpmDatabase, parse as parse_rpm, parse_files as parse_rpm_files};
 pub use version::compare as compare_versions;
 
 /// An installed package.
@@ -39,8 +43,31 @@ pub type Files = Vec<Vec<u8>>;
 pub enum Error {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("line {line}: {reason}")]
-    Malformed { line: usize, reason: &'static str },
+    #[error("{place}: {reason}")]
+    Malformed { place: Place, reason: &'static str },
+}
+
+/// Where a database is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Line(usize),
+    /// The beginning of a binary file, which says how to read the rest.
+    Header,
+    /// A page of SQLite; the first is 1.
+    Page(u32),
+    /// A package by its number.
+    Package(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Header => f.write_str("the header"),
+            Self::Page(page) => write!(f, "page {page}"),
+            Self::Package(number) => write!(f, "package {number}"),
+        }
+    }
 }
 
 /// No line that matters is longer; without a bound one line could fill the memory.
@@ -77,7 +104,7 @@ impl<R: io::BufRead> Lines<R> {
     }
 
     fn malformed(&self, reason: &'static str) -> Error {
-        Error::Malformed { line: self.number, reason }
+        Error::Malformed { place: Place::Line(self.number), reason }
     }
 }
 
