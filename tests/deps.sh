@@ -41,6 +41,8 @@ mkfs.xfs:xfsprogs
 grub-fstest:grub-common
 /usr/lib/grub/i386-pc/boot.img:grub-pc-bin
 systemd-analyze:systemd
+rpm:rpm
+rpmbuild:rpm
 shellcheck:shellcheck
 etcd:etcd-server
 prometheus:prometheus

@@ -1,17 +1,12 @@
-//! Which package a file belongs to, by the package managers' own lists.
+//! Which package a file belongs to, by the own lists of dpkg, apk and rpm. Their paths may go through links of the root, and
+//! may have been removed since.
 
 use std::collections::HashMap;
-use std::io::BufReader;
 
 use super::Root;
 use crate::names::ImagePath;
-use crate::ops::{Error, Result, packages};
-use crate::packages::{Files, Package, parse_apk_files, parse_dpkg_list};
-use crate::repo::TreeEntry;
-
-/// dpkg's directories with a list for each package, `NAME.list` or `NAME:ARCHITECTURE.list`.
-const DPKG: [&str; 2] = ["var/lib/dpkg/info", "usr/lib/sysimage/dpkg/info"];
-const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
+use crate::ops::{Result, packages};
+use crate::packages::Package;
 
 /// Packages, and what belongs to which.
 #[derive(Debug, Default)]
@@ -28,72 +23,22 @@ impl Owners {
     /// Reads what the root says about its packages; nothing where it has none.
     pub fn read(root: &Root<'_>) -> Result<Self> {
         let mut owners = Self::default();
-        owners.packages = packages::read(root.view(), &mut owners.not_read)?;
-        let mut by_name = HashMap::new();
-        for (index, package) in owners.packages.iter().enumerate() {
-            by_name.insert((package.name.clone(), package.architecture.clone()), index);
-            by_name.entry((package.name.clone(), None)).or_insert(index);
-        }
+        let mut found = packages::read_with_files(root.view(), &mut owners.not_read)?;
+        found.sort_by(|a, b| a.0.cmp(&b.0));
         let mut places = Places { root, parents: HashMap::new() };
-        let mut seen = Vec::new();
-        for directory in DPKG {
-            let Some(found) = root.follow(directory) else { continue };
-            if seen.contains(&found.path) {
-                continue;
-            }
-            seen.push(found.path.clone());
-            for entry in root.tree.below(&found.path) {
-                let Some(name) = entry.path.file_name().strip_suffix(b".list") else { continue };
-                let name = String::from_utf8_lossy(name).into_owned();
-                let key = match name.split_once(':') {
-                    Some((name, architecture)) => (name.to_owned(), Some(architecture.to_owned())),
-                    None => (name, None),
-                };
-                let Some(index) = by_name.get(&key) else { continue };
-                let files = read(root, entry, parse_dpkg_list)?;
-                owners.own(*index, &files, &mut places);
-            }
-        }
-        for path in APK {
-            let Some(entry) = root.follow(path) else { continue };
-            if seen.contains(&entry.path) {
-                continue;
-            }
-            seen.push(entry.path.clone());
-            for (name, files) in read(root, entry, parse_apk_files)? {
-                if let Some(index) = by_name.get(&(name, None)) {
-                    owners.own(*index, &files, &mut places);
-                }
-            }
+        for (package, files) in found {
+            let index = owners.packages.len();
+            let files = files.iter().filter_map(|file| places.find(file));
+            owners.of.extend(files.map(|path| (path, index)));
+            owners.packages.push(package);
         }
         Ok(owners)
-    }
-
-    fn own(&mut self, index: usize, files: &Files, places: &mut Places<'_>) {
-        for file in files {
-            if let Some(path) = places.find(file) {
-                self.of.insert(path, index);
-            }
-        }
     }
 
     /// The package that a path belongs to, as an index into [`Self::packages`].
     pub fn index_of(&self, path: &ImagePath) -> Option<usize> {
         self.of.get(path).copied()
     }
-}
-
-fn read<T>(
-    root: &Root<'_>,
-    entry: &TreeEntry,
-    parse: impl Fn(BufReader<Box<dyn std::io::Read>>) -> Result<T, crate::packages::Error>,
-) -> Result<T>
-where
-    T: Default,
-{
-    let Some(content) = root.open(entry)? else { return Ok(T::default()) };
-    parse(BufReader::new(content))
-        .map_err(|error| Error::incompatible(format!("reading /{}: {error}", entry.path)))
 }
 
 /// Paths as packages have them, which may go through links (`/bin/sh`).
@@ -125,6 +70,14 @@ impl Places<'_> {
 mod tests {
     use super::*;
     use crate::container::testing::Files;
+    use crate::packages::rpm_testing::{Rpm, ndb, sqlite};
+
+    /// The package of a path: name, architecture, version.
+    fn owner(owners: &Owners, path: &str) -> Option<String> {
+        let package = &owners.packages[owners.index_of(&ImagePath::new(path.as_bytes()).unwrap())?];
+        let architecture = package.architecture.as_deref().unwrap_or("-");
+        Some(format!("{} {architecture} {}", package.name, package.version))
+    }
 
     #[test]
     fn files_belong_to_packages_wherever_links_lead() {
@@ -145,21 +98,81 @@ mod tests {
             .file("top", "x")
             .root();
         let owners = Owners::read(&root).unwrap();
-        let owner = |path: &str| {
-            let index = owners.index_of(&ImagePath::new(path.as_bytes()).unwrap())?;
-            let package = &owners.packages[index];
-            Some(format!("{} {}", package.name, package.architecture.as_deref().unwrap_or("-")))
-        };
         for (path, expected) in [
-            ("usr/bin/sh", Some("dash -")),
-            ("usr/lib/x86.so", Some("libc amd64")),
-            ("usr/lib/i386.so", Some("libc i386")),
-            ("usr/lib/musl.so", Some("musl -")),
-            ("top", Some("musl -")),
+            ("usr/bin/sh", Some("dash - 1")),
+            ("usr/lib/x86.so", Some("libc amd64 2")),
+            ("usr/lib/i386.so", Some("libc i386 2")),
+            ("usr/lib/musl.so", Some("musl - 1")),
+            ("top", Some("musl - 1")),
             ("usr/bin/own", None),
             ("usr/share/doc", None),
         ] {
-            assert_eq!(owner(path).as_deref(), expected, "{path}");
+            assert_eq!(owner(&owners, path).as_deref(), expected, "{path}");
+        }
+    }
+
+    /// What an rpm system has, and two kernels, which are two packages of one name.
+    fn rpms() -> Vec<Vec<u8>> {
+        vec![
+            Rpm::new("bash", "5.2", "1").files(&["/bin/bash", "/usr/share/doc/bash"]).header(),
+            Rpm::new("kernel", "6.1", "1").files(&["/usr/lib/modules/6.1/vmlinuz"]).header(),
+            Rpm::new("kernel", "6.2", "1").epoch(2).files(&["/usr/lib/modules/6.2/vmlinuz"]).header(),
+        ]
+    }
+
+    fn rpm_root() -> Files {
+        Files::default()
+            .link("bin", "usr/bin")
+            .file("usr/bin/bash", "x")
+            .dir("usr/share/doc/bash")
+            .file("usr/lib/modules/6.1/vmlinuz", "x")
+            .file("usr/lib/modules/6.2/vmlinuz", "x")
+    }
+
+    #[test]
+    fn files_of_rpm_belong_to_packages_in_each_format() {
+        let at = "usr/lib/sysimage/rpm";
+        let links = rpm_root().link("var/lib/rpm", "../../usr/lib/sysimage/rpm");
+        for root in [
+            links.clone().file(format!("{at}/rpmdb.sqlite"), sqlite(&rpms(), 4096)),
+            links.file(format!("{at}/Packages.db"), ndb(&rpms())),
+        ] {
+            let owners = Owners::read(&root.file(format!("{at}/rpmdb.sqlite-wal"), "").root()).unwrap();
+            assert_eq!((owners.packages.len(), owners.not_read.len()), (3, 0));
+            for (path, expected) in [
+                ("usr/bin/bash", Some("bash x86_64 5.2-1")),
+                ("usr/share/doc/bash", None),
+                ("usr/lib/modules/6.1/vmlinuz", Some("kernel x86_64 6.1-1")),
+                ("usr/lib/modules/6.2/vmlinuz", Some("kernel x86_64 2:6.2-1")),
+            ] {
+                assert_eq!(owner(&owners, path).as_deref(), expected, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_rpm_database_that_is_not_read_is_told() {
+        let read = |root: &Files| Owners::read(&root.root());
+        let old = read(&rpm_root().file("var/lib/rpm/Packages", "x")).unwrap();
+        assert_eq!(
+            old.not_read,
+            ["the rpm database /var/lib/rpm/Packages is a Berkeley DB, which is not read"]
+        );
+        let database = rpm_root().file("usr/share/rpm/rpmdb.sqlite", sqlite(&rpms(), 512));
+        let changing = read(&database.clone().file("usr/share/rpm/rpmdb.sqlite-journal", "x")).unwrap();
+        assert_eq!(
+            changing.not_read,
+            ["the rpm database /usr/share/rpm/rpmdb.sqlite was left in the middle of a change \
+              (rpmdb.sqlite-journal), and is not read"]
+        );
+        assert_eq!(changing.packages.len(), 0);
+        for (name, content, reason) in [
+            ("rpmdb.sqlite", &sqlite(&rpms(), 512)[..800], "the header: it is cut off"),
+            ("rpmdb.sqlite", b"", "the header: not a SQLite database"),
+            ("Packages.db", b"RpmP", "the header: a version that is not known"),
+        ] {
+            let error = read(&rpm_root().file(format!("var/lib/rpm/{name}"), content)).unwrap_err();
+            assert_eq!(error.to_string(), format!("reading /var/lib/rpm/{name}: {reason}"));
         }
     }
 }

@@ -17,6 +17,9 @@ pub use dpkg::{parse as parse_dpkg, parse_list as parse_dpkg_list};
 pub use rpm::{RpmDatabase, parse as parse_rpm, parse_files as parse_rpm_files};
 pub use version::compare as compare_versions;
 
+#[cfg(test)]
+pub(crate) use rpm::testing as rpm_testing;
+
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Package {

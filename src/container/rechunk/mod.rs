@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::destination::Desk;
-use super::{Image, Opened};
+use super::{Image, Opened, Owners};
 use crate::digest::Sha256;
 use crate::layer::write_layer;
 use crate::oci::push::Pushed;
@@ -88,7 +88,11 @@ fn rechunk(
     }
     let root = &opened.root;
     opened.check_whole()?;
-    let parts = parts::parts(root)?;
+    let owners = Owners::read(root)?;
+    for database in &owners.not_read {
+        context.reporter.report(Event::Warning(database));
+    }
+    let parts = parts::parts(root, &owners);
     let sizes: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name.clone(), part.bytes)).collect();
     let plan = plan(&sizes, options.max_layers, previous.and_then(plan_of).as_ref());
     context.reporter.report(Event::Phase(&format!("writing {} layers", plan.len() + 1)));

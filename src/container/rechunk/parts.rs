@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::container::facts::{bytes_of, region};
 use crate::container::{Owners, Root};
-use crate::ops::Result;
 
 /// A file of no package that is so large is a part of its own: a kernel, an initramfs, a model.
 const LARGE: u64 = 4 << 20;
@@ -18,8 +17,7 @@ pub(super) struct Part {
 }
 
 /// The parts by their names: `NAME` or `NAME:ARCHITECTURE` of a package, a path with a slash in front of anything else.
-pub(super) fn parts(root: &Root<'_>) -> Result<BTreeMap<String, Part>> {
-    let owners = Owners::read(root)?;
+pub(super) fn parts(root: &Root<'_>, owners: &Owners) -> BTreeMap<String, Part> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     for (index, entry) in
         root.tree.entries().iter().enumerate().filter(|(_, entry)| !entry.node.is_directory())
@@ -37,5 +35,5 @@ pub(super) fn parts(root: &Root<'_>) -> Result<BTreeMap<String, Part>> {
         part.bytes = part.bytes.saturating_add(bytes);
         part.entries.push(index);
     }
-    Ok(parts)
+    parts
 }

@@ -10,3 +10,4 @@ mod look;
 mod mount;
 mod push;
 mod rechunk;
+mod rpm;

@@ -2,25 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 
 use serde::Serialize;
 
-use super::files::View;
-use super::{Error, Result, ResultExt, files};
-use crate::names::ImagePath;
-use crate::packages::{self, Manager, Package, compare_versions, parse_apk, parse_dpkg};
-use crate::repo::{Contents, TreeEntry};
-
-/// The largest database that is read; Debian's with every package it has stays below.
-const LIMIT: u64 = 256 << 20;
-
-const DPKG: [&str; 2] = ["var/lib/dpkg/status", "usr/lib/sysimage/dpkg/status"];
-/// Of distroless images: one file for each package.
-const DPKG_DIRECTORIES: [&str; 1] = ["var/lib/dpkg/status.d"];
-const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
-const RPM: [&str; 3] = ["usr/lib/sysimage/rpm", "usr/share/rpm", "var/lib/rpm"];
-const RPM_FILES: [&str; 3] = ["rpmdb.sqlite", "Packages.db", "Packages"];
+use super::read;
+use crate::ops::files::View;
+use crate::ops::{Result, ResultExt};
+use crate::packages::{Manager, Package, compare_versions};
 
 /// What differs between the packages of two trees.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -56,7 +44,7 @@ impl PackageDiff {
 }
 
 /// Compares the package databases of two trees.
-pub(super) fn compare(from: View<'_>, to: View<'_>) -> Result<PackageDiff> {
+pub(in crate::ops) fn compare(from: View<'_>, to: View<'_>) -> Result<PackageDiff> {
     let mut not_read = Vec::new();
     let from = read(from, &mut not_read).context(|| "reading the packages of the first image")?;
     let to = read(to, &mut not_read).context(|| "reading the packages of the second image")?;
@@ -102,55 +90,6 @@ fn compare_lists(from: Vec<Package>, to: Vec<Package>) -> PackageDiff {
         }
     }
     diff
-}
-
-/// The packages of a tree. What is not understood is told in `not_read`.
-pub(crate) fn read(View { tree, contents }: View<'_>, not_read: &mut Vec<String>) -> Result<Vec<Package>> {
-    type Parse = fn(&mut dyn BufRead) -> Result<Vec<Package>, packages::Error>;
-    let dpkg: Parse = |input| parse_dpkg(input);
-    let apk: Parse = |input| parse_apk(input);
-    let mut found = Vec::new();
-    let mut seen: Vec<&ImagePath> = Vec::new();
-    for (paths, parse) in [(DPKG, dpkg), (APK, apk)] {
-        for path in paths {
-            let Some(entry) = files::follow(tree, path) else { continue };
-            // One database may have two paths, one a link.
-            if seen.contains(&&entry.path) {
-                continue;
-            }
-            seen.push(&entry.path);
-            found.extend(read_file(contents, entry, parse)?);
-        }
-    }
-    for path in DPKG_DIRECTORIES {
-        let Some(directory) = files::follow(tree, path) else { continue };
-        for entry in tree.below(&directory.path) {
-            if !entry.path.file_name().ends_with(b".md5sums") {
-                found.extend(read_file(contents, entry, dpkg)?);
-            }
-        }
-    }
-    if RPM.iter().any(|directory| {
-        RPM_FILES.iter().any(|name| files::follow(tree, &format!("{directory}/{name}")).is_some())
-    }) {
-        not_read.push("the rpm database is present, but is not read".into());
-    }
-    Ok(found)
-}
-
-fn read_file(
-    contents: &dyn Contents,
-    entry: &TreeEntry,
-    parse: fn(&mut dyn BufRead) -> Result<Vec<Package>, packages::Error>,
-) -> Result<Vec<Package>> {
-    let Some(content) = files::open(contents, entry, LIMIT)? else { return Ok(Vec::new()) };
-    parse(&mut BufReader::new(content)).map_err(|error| {
-        let reading = format!("reading /{}", entry.path);
-        match error {
-            packages::Error::Io(source) => Error::io(reading)(source),
-            packages::Error::Malformed { .. } => Error::incompatible(format!("{reading}: {error}")),
-        }
-    })
 }
 
 #[cfg(test)]
