@@ -2,12 +2,12 @@
 
 use super::Lint;
 use super::rules::{
-    directories, etc, identity, initramfs, kernel, layers, leftovers, names, quadlet, readable, secrets,
-    setuid, times, units, users, var,
+    directories, etc, identity, initramfs, kernel, layers, leftovers, names, packages, quadlet, readable,
+    secrets, setuid, times, units, users, var,
 };
 
 /// In the order in which they are reported: what keeps a machine from booting first.
-pub const LINTS: [&Lint; 28] = [
+pub const LINTS: [&Lint; 29] = [
     &readable::READABLE,
     &kernel::KERNEL,
     &initramfs::INITRAMFS,
@@ -31,6 +31,7 @@ pub const LINTS: [&Lint; 28] = [
     &leftovers::RUN_TMP,
     &leftovers::BUILDER,
     &leftovers::CACHES,
+    &packages::PACKAGES,
     &names::NAMES,
     &quadlet::QUADLET,
     &setuid::SETUID,

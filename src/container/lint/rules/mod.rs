@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod layers;
 pub mod leftovers;
 pub mod names;
+pub mod packages;
 pub mod quadlet;
 pub mod readable;
 pub mod secrets;

@@ -2,6 +2,7 @@
 
 use super::EPOCH;
 use crate::container::testing::Files;
+use crate::packages::rpm_testing::{Rpm, ndb, sqlite};
 
 pub(super) struct Case {
     pub lint: &'static str,
@@ -64,6 +65,7 @@ pub(super) fn clean() -> Files {
         .file("etc/group", "root:x:0:\ndaemon:x:1:\n")
         .file("etc/shadow", "root:*:1::::::\ndaemon:!*:1::::::\nlocked:!:1::::::\n")
         .file("etc/hosts", "127.0.0.1 localhost\n")
+        .file("usr/lib/sysimage/dpkg/status", "Package: dash\nVersion: 1\n")
 }
 
 pub(super) const CASES: &[Case] = &[
@@ -297,6 +299,33 @@ pub(super) const CASES: &[Case] = &[
                 .file("usr/lib/tmpfiles.d/apt.conf", "C /var/cache/apt\n")
         },
         finds: &["/var/cache/apt: it has 4 bytes"],
+    },
+    Case {
+        lint: "packages",
+        passes: |root| {
+            let database = sqlite(&[Rpm::new("bash", "5.2", "1").header()], 4096);
+            root.without("usr/lib/sysimage").file("usr/share/rpm/rpmdb.sqlite", database)
+        },
+        fails: |root| root.without("usr/lib/sysimage").file("usr/lib/apk/db/installed", ""),
+        finds: &["there is no package in a database of dpkg, apk or rpm"],
+    },
+    Case {
+        lint: "packages",
+        passes: |root| root.file("usr/lib/sysimage/rpm/Index.db", "x"),
+        fails: |root| root.file("usr/lib/sysimage/rpm/Packages", "x"),
+        finds: &["the rpm database /usr/lib/sysimage/rpm/Packages is a Berkeley DB, which is not read"],
+    },
+    Case {
+        lint: "packages",
+        passes: |root| root.file("usr/share/rpm/Packages.db", ndb(&[])),
+        fails: |root| root.file("usr/share/rpm/Packages.db", &ndb(&[])[..100]),
+        finds: &["it could not be looked for: reading /usr/share/rpm/Packages.db: the header: it is cut off"],
+    },
+    Case {
+        lint: "packages",
+        passes: |root| root.file("lib/apk/db/installed", "P:musl\nV:1\n\n"),
+        fails: |root| root.file("usr/lib/sysimage/dpkg/status", "what"),
+        finds: &["it could not be looked for: reading /usr/lib/sysimage/dpkg/status: line 1: not a field"],
     },
     Case {
         lint: "names",
