@@ -132,10 +132,10 @@ pub(super) fn bytes_of(entry: &TreeEntry) -> u64 {
     }
 }
 
-/// The directory of the first two components that a path is in: `/usr/lib` of `/usr/lib/x/y`.
-pub(super) fn region(path: &ImagePath) -> String {
+/// The directory of at most `depth` components that a path is in: with 2 `/usr/lib` of `/usr/lib/x/y`.
+pub(super) fn region(path: &ImagePath, depth: usize) -> String {
     let mut components: Vec<_> = path.components().map(crate::names::printable).collect();
     components.pop();
-    components.truncate(2);
+    components.truncate(depth);
     format!("/{}", components.join("/"))
 }

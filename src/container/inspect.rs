@@ -81,7 +81,7 @@ pub fn inspect(opened: &Opened<'_>) -> Result<Inspected> {
             }
             None => unowned_bytes = u64::saturating_add(unowned_bytes, bytes),
         }
-        let (sum, files) = by_directory.entry(region(&entry.path)).or_default();
+        let (sum, files) = by_directory.entry(region(&entry.path, 2)).or_default();
         (*sum, *files) = (sum.saturating_add(bytes), *files + 1);
     }
     packages.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));

@@ -83,7 +83,7 @@ impl Opened<'_> {
 }
 
 /// What is known of a stored image beside its tree.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Image<'p> {
     /// Where it is.
     pub store: &'p Sysroot,

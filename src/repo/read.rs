@@ -16,7 +16,7 @@ pub trait Contents: Sync {
     fn open(&self, entry: &TreeEntry) -> Result<File>;
 }
 
-impl<C: Contents> Contents for &C {
+impl<C: Contents + ?Sized> Contents for &C {
     fn open(&self, entry: &TreeEntry) -> Result<File> {
         (**self).open(entry)
     }

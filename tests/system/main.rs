@@ -11,5 +11,6 @@ mod install_filesystem;
 mod install_interrupted;
 mod install_var;
 mod real_image;
+mod rechunked;
 #[path = "../it/support/mod.rs"]
 mod support;

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-use crate::harness::Image;
+use crate::checks::{first_boot, mounts, off};
 use crate::harness::image::Variant;
+use crate::harness::{Checks, Image, Vm};
 use crate::support::reroot::{PROGRAM, Ran};
 use crate::support::skip::{scratch, skip};
 use crate::support::tools::{command, missing_for_root};
@@ -32,6 +33,26 @@ fn the_images_of_the_containerfile_are_clean() {
         assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.contains(", 3 skipped, 0 errors, 0 warnings"), "{}", ran.stdout);
     }
+}
+
+#[test]
+fn a_rechunked_image_boots() {
+    let name = "a_rechunked_image_boots";
+    let image = match Image::build(Variant::Dracut) {
+        Ok(image) => image,
+        Err(reason) => return skip(&format!("vm::builder::{name}"), reason),
+    };
+    let directory = scratch();
+    let rechunked = image.rechunked(directory.path());
+    assert_ne!(rechunked.digest(), image.digest());
+    let mut checks = Checks::after_login(Vm::start(&rechunked.direct_disk(name, directory.path())));
+    mounts(&mut checks);
+    first_boot(&mut checks);
+    checks.check("it is the rechunked image that runs", |vm| {
+        let status: serde_json::Value = serde_json::from_str(&vm.ok("reroot status --json")).unwrap();
+        assert!(status.to_string().contains(&rechunked.digest().to_string()), "{status:#}");
+    });
+    off(checks);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! parts   a package, or a directory that no package owns
 //! plan    which part comes into which layer; pure
+//! times   those of the image before, for what has not changed since
 //! to      a destination, and a look at what was written
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod parts;
 mod plan;
+mod times;
 mod to;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -29,7 +31,8 @@ use crate::ops::{Context, Error, Result};
 use crate::parallel::{cores, in_batches};
 use crate::progress::Event;
 use crate::repo::{Mtime, TreeEntry};
-use plan::{FEWEST, Plan, plan};
+use parts::Part;
+use plan::{FEWEST, Plan, Size, plan};
 
 pub use to::rechunk_to;
 
@@ -46,6 +49,8 @@ pub struct RechunkOptions {
     /// All of them, 3 to 127.
     pub max_layers: usize,
     pub compression: LayerCompression,
+    /// Whether what is as in the previous image but for its time gets the time that it has there.
+    pub keep_times: bool,
 }
 
 /// What was made.
@@ -61,6 +66,8 @@ pub struct Rechunked {
     /// And what it fetches of this one, and of how many layers.
     pub fetch_bytes: Option<u64>,
     pub fetch_layers: Option<usize>,
+    /// How many files, links and directories got the time that they have in the image before.
+    pub kept_times: usize,
     /// What a registry was sent.
     pub pushed: Option<Pushed>,
 }
@@ -93,7 +100,8 @@ fn rechunk(
         context.reporter.report(Event::Warning(database));
     }
     let parts = parts::parts(root, &owners);
-    let sizes: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name.clone(), part.bytes)).collect();
+    let size = |part: &Part| Size { bytes: part.bytes, newest: part.newest };
+    let sizes: BTreeMap<_, _> = parts.iter().map(|(name, part)| (name.clone(), size(part))).collect();
     let plan = plan(&sizes, options.max_layers, previous.and_then(plan_of).as_ref());
     context.reporter.report(Event::Phase(&format!("writing {} layers", plan.len() + 1)));
 
@@ -138,6 +146,7 @@ fn rechunk(
         plain_bytes: plain,
         fetch_bytes: fetched.map(|(bytes, _)| bytes),
         fetch_layers: fetched.map(|(_, layers)| layers),
+        kept_times: 0,
         pushed: None,
         layers: jobs
             .into_iter()

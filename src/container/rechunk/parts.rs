@@ -7,11 +7,15 @@ use crate::container::{Owners, Root};
 
 /// A file of no package that is so large is a part of its own: a kernel, an initramfs, a model.
 const LARGE: u64 = 4 << 20;
+/// Components of a directory that stands for what is below it: `/usr/lib/python3.13`.
+const REGION: usize = 3;
 
 /// Entries that come and go together: those of a package, or of a directory that no package owns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Part {
     pub bytes: u64,
+    /// Of the newest file, in seconds since the epoch: when a package was built.
+    pub newest: i64,
     /// Indexes into the tree's entries, in order. Directories are in no part.
     pub entries: Vec<usize>,
 }
@@ -29,10 +33,11 @@ pub(super) fn parts(root: &Root<'_>, owners: &Owners) -> BTreeMap<String, Part> 
                 Some(architecture) => format!("{}:{architecture}", package.name),
             },
             None if bytes >= LARGE => format!("/{}", entry.path),
-            None => region(&entry.path),
+            None => region(&entry.path, REGION),
         };
         let part = parts.entry(name).or_default();
         part.bytes = part.bytes.saturating_add(bytes);
+        part.newest = part.newest.max(entry.mtime.seconds);
         part.entries.push(index);
     }
     parts

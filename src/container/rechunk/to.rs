@@ -1,6 +1,6 @@
 //! To a destination, with a look at what was written.
 
-use super::{RechunkOptions, Rechunked, rechunk};
+use super::{RechunkOptions, Rechunked, rechunk, times};
 use crate::container::destination::put;
 use crate::container::{Image, ImageDestination, Opened, Places, Source, compare};
 use crate::oci::ImageReference;
@@ -16,6 +16,11 @@ pub fn rechunk_to(
     context: &Context<'_>,
 ) -> Result<Rechunked> {
     let known: Vec<_> = opened.image.iter().chain(previous).collect();
+    let kept = match previous.filter(|_| options.keep_times) {
+        Some(previous) => Some(times::kept(opened, previous)?),
+        None => None,
+    };
+    let (opened, kept_times) = kept.as_ref().map_or((opened, 0), |(opened, count)| (opened, *count));
     let (_, mut report, pushed) = put(destination, options.compression, &known, context, |desk| {
         let report = rechunk(opened, previous, desk, options, context)?;
         let written = desk.reference(report.digest)?;
@@ -25,7 +30,7 @@ pub fn rechunk_to(
         }
         checked.map(|()| (report.digest, report))
     })?;
-    report.pushed = pushed;
+    (report.pushed, report.kept_times) = (pushed, kept_times);
     Ok(report)
 }
 
@@ -38,14 +43,12 @@ fn check(
     let written = places
         .open(&Source::Image(reference.clone()), context)
         .context(|| format!("reading {reference} back"))?;
-    let is_same = match (&opened.image, &written.image) {
-        (Some(before), Some(after)) => before.record.tree == after.record.tree,
-        _ => {
-            let report = compare(opened, &written, Times::Compare)?;
-            report.added.is_empty() && report.removed.is_empty() && report.changed.is_empty()
-        }
-    };
-    match is_same {
+    let tree = |opened: &Opened<'_>| opened.image.as_ref().map(|image| image.record.tree);
+    if tree(opened).is_some() && tree(opened) == tree(&written) {
+        return Ok(());
+    }
+    let report = compare(opened, &written, Times::Compare)?;
+    match report.added.is_empty() && report.removed.is_empty() && report.changed.is_empty() {
         true => Ok(()),
         false => Err(Error::bug(format!("the tree in {reference} is not that of {}", opened.name))),
     }

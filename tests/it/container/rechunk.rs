@@ -97,7 +97,11 @@ fn an_update_of_a_few_packages_fetches_a_few_layers() {
     assert_eq!(report["plainBytes"].as_u64(), Some(plain));
     let text =
         builder.run(&["rechunk", "oci:image:2", "-o", "oci:out:4", "--previous", "oci:out:1"]).ok().stdout;
-    assert!(text.contains("An update fetches ") && text.contains("; before it was "), "{text}");
+    assert!(
+        text.contains("An update from the previous image fetches ")
+            && text.contains("; with the layers as they were built"),
+        "{text}"
+    );
 }
 
 #[test]

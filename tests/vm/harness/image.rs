@@ -94,6 +94,16 @@ impl Image {
         Self { layout }
     }
 
+    /// The same in layers by package, below `directory`.
+    pub fn rechunked(&self, directory: &Path) -> Self {
+        let layout = directory.join("rechunked");
+        let mut rechunk = command(PROGRAM);
+        rechunk.args(["--quiet", "container", "rechunk", &self.reference(), "-o"]);
+        rechunk.arg(format!("oci:{}:os", layout.display()));
+        run(rechunk.env("REROOT_STORE", directory.join("store")).env("REROOT_CONFIG_ROOT", directory));
+        Self::at(layout)
+    }
+
     /// The OCI layout.
     pub fn layout(&self) -> &Path {
         &self.layout

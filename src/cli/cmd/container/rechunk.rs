@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// The image before, made by rechunk as well
     #[arg(long, value_name = "SOURCE")]
     previous: Option<Source>,
+    /// Give what is as in the previous image but for its time the time that it has there
+    #[arg(long, requires = "previous")]
+    keep_times: bool,
     /// How many layers at most, 3 to 127
     #[arg(long, value_name = "N", default_value = "64")]
     max_layers: usize,
@@ -41,7 +44,11 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
     let opened = places.open(&args.source.source, context)?;
     let previous = args.previous.as_ref().map(|previous| places.open(previous, context)).transpose()?;
     let previous = previous.as_ref().map(super::image).transpose()?;
-    let options = RechunkOptions { max_layers: args.max_layers, compression: args.compression.of_layer() };
+    let options = RechunkOptions {
+        max_layers: args.max_layers,
+        compression: args.compression.of_layer(),
+        keep_times: args.keep_times,
+    };
     let report = rechunk_to(&opened, previous, &args.to.output, &options, &places, context)?;
     output.show(&report, |report| text(report, &args.to.output))?;
     Ok(Code::Done)
@@ -57,10 +64,19 @@ fn text(report: &Rechunked, destination: &ImageDestination) -> String {
     );
     if let (Some(bytes), Some(layers)) = (report.fetch_bytes, report.fetch_layers) {
         out += &format!(
-            "An update fetches {} in {}; before it was {}\n",
+            "An update from the previous image fetches {} in {}",
             format::bytes(bytes),
             format::count(layers as u64, "layer"),
-            report.plain_bytes.map_or("not known".into(), format::bytes),
+        );
+        if let Some(plain) = report.plain_bytes {
+            out += &format!("; with the layers as they were built it would be {}", format::bytes(plain));
+        }
+        out.push('\n');
+    }
+    if report.kept_times > 0 {
+        out += &format!(
+            "{} got the time that they have in the previous image\n",
+            format::count(report.kept_times as u64, "path")
         );
     }
     out + &super::pushed(report.pushed.as_ref())
