@@ -134,7 +134,8 @@ impl<'p> Places<'p> {
             Source::Image(reference) => {
                 let store = self.store(context)?;
                 let options = PullImageOptions { platform: self.platform.clone(), ..Default::default() };
-                let pulled = pull(store, reference, &options, context)?.pulled;
+                let pulled = pull(store, reference, &options, context);
+                let pulled = pulled.map_err(|error| directory_instead(reference).unwrap_or(error))?.pulled;
                 let record = pulled.ok_or_else(|| Error::bug("the image was not pulled"))?.record;
                 stored(store, record, Some(reference.clone()), reference.to_string())
             }
@@ -193,6 +194,14 @@ impl<'p> Places<'p> {
         }
         self.opened.get().ok_or_else(|| Error::bug("the store is not open"))
     }
+}
+
+/// What is wrong when somebody has typed the name of a directory as it is.
+fn directory_instead(reference: &ImageReference) -> Option<Error> {
+    let ImageReference::ShortName(short) = reference else { return None };
+    crate::fsx::open_dir(Path::new(&short.name)).ok()?;
+    let name = &short.name;
+    Some(Error::invalid(format!("`{name}` would be the name of an image; the directory is `./{name}`")))
 }
 
 fn stored<'s>(

@@ -2,8 +2,9 @@
 //! `/usr` of the running system.
 
 use std::fs::File;
+use std::path::Path;
 
-use crate::container::{Opened, Places, Root, scan};
+use crate::container::{Opened, Places, Root, Unread, scan};
 use crate::names::ImagePath;
 use crate::ops::usr_overlay::is_active;
 use crate::ops::{Context, Error, Result};
@@ -24,34 +25,58 @@ pub(super) fn open<'o>(
         Some(root) => root.join(layout::ETC),
         None => sysroot.path().join(deployment.path().trim_start_matches('/')).join(layout::ETC),
     };
-    let mut regions = vec![(base.root.etc(""), etc)];
-    if let Some(root) = running.filter(|_| is_active(sysroot).unwrap_or(false)) {
-        regions.push(("usr/".into(), root.join("usr")));
+    let defaults = image_path("usr/etc")?;
+    let mut regions = vec![Region::scan(image_path(base.root.etc("").trim_end_matches('/'))?, &etc, None)?];
+    if is_booted
+        && is_active(sysroot)?
+        && let Some(root) = running
+    {
+        // A deployment keeps the defaults of its /etc there, which are no part of the image.
+        regions.push(Region::scan(image_path("usr")?, &root.join("usr"), Some(defaults))?);
     }
-    let mut scanned = Vec::new();
-    for (prefix, path) in regions {
-        let prefix = ImagePath::new(prefix.trim_end_matches('/').as_bytes());
-        let prefix = prefix.map_err(|error| Error::bug(error.to_string()))?;
-        scanned.push((prefix, scan::scan(&path)?));
-    }
-    let (root, name) = (compose(&base.root, scanned)?, deployment.key().to_string());
+    let (root, name) = (compose(&base.root, regions)?, deployment.key().to_string());
     Ok(Opened { root, image: None, name })
 }
 
+fn image_path(path: &str) -> Result<ImagePath> {
+    ImagePath::new(path.as_bytes()).map_err(|error| Error::bug(error.to_string()))
+}
+
+/// A directory of the image as it is now.
+struct Region {
+    prefix: ImagePath,
+    root: Root<'static>,
+    /// A directory in it that is none of this.
+    except: Option<ImagePath>,
+}
+
+impl Region {
+    fn scan(prefix: ImagePath, path: &Path, except: Option<ImagePath>) -> Result<Self> {
+        Ok(Self { prefix, root: scan::scan(path)?, except })
+    }
+
+    fn has(&self, path: &ImagePath) -> bool {
+        let is_in = |directory: &ImagePath| path == directory || path.is_below(directory);
+        is_in(&self.prefix) && !self.except.as_ref().is_some_and(is_in)
+    }
+}
+
 /// The tree with some of its directories replaced.
-fn compose<'c>(base: &'c Root<'_>, regions: Vec<(ImagePath, Root<'static>)>) -> Result<Root<'c>> {
-    let is_replaced =
-        |path: &ImagePath| regions.iter().any(|(prefix, _)| path == prefix || path.is_below(prefix));
+fn compose<'c>(base: &'c Root<'_>, regions: Vec<Region>) -> Result<Root<'c>> {
+    let is_replaced = |path: &ImagePath| regions.iter().any(|region| region.has(path));
     let mut entries: Vec<_> =
         base.tree.entries().iter().filter(|entry| !is_replaced(&entry.path)).cloned().collect();
     let mut unread = Vec::new();
-    for (prefix, root) in &regions {
-        for entry in root.tree.entries() {
-            entries.push(TreeEntry { path: below(prefix, &entry.path)?, ..entry.clone() });
+    for region in &regions {
+        for entry in region.root.tree.entries() {
+            let path = below(&region.prefix, &entry.path)?;
+            if region.has(&path) {
+                entries.push(TreeEntry { path, ..entry.clone() });
+            }
         }
-        for of_region in &root.unread {
-            let path = below(prefix, &of_region.path)?;
-            unread.push(super::super::Unread { path, reason: of_region.reason.clone() });
+        for of_region in &region.root.unread {
+            let path = below(&region.prefix, &of_region.path)?;
+            unread.push(Unread { path, reason: of_region.reason.clone() });
         }
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -66,16 +91,16 @@ fn below(prefix: &ImagePath, path: &ImagePath) -> Result<ImagePath> {
 
 struct Composed<'c> {
     base: &'c dyn Contents,
-    regions: Vec<(ImagePath, Root<'static>)>,
+    regions: Vec<Region>,
 }
 
 impl Contents for Composed<'_> {
     fn open(&self, entry: &TreeEntry) -> repo::Result<File> {
-        for (prefix, root) in &self.regions {
-            if entry.path.is_below(prefix)
-                && let Ok(path) = ImagePath::new(prefix.strip_from(&entry.path))
+        for region in &self.regions {
+            if region.has(&entry.path)
+                && let Ok(path) = ImagePath::new(region.prefix.strip_from(&entry.path))
             {
-                return root.contents().open(&TreeEntry { path, ..entry.clone() });
+                return region.root.contents().open(&TreeEntry { path, ..entry.clone() });
             }
         }
         self.base.open(entry)

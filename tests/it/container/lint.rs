@@ -39,6 +39,14 @@ impl Builder {
 }
 
 #[test]
+fn a_directory_needs_a_dot_and_a_slash() {
+    let builder = Builder::new();
+    std::fs::create_dir(builder.path().join("root")).unwrap();
+    let ran = builder.run(&["lint", "root"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("the directory is `./root`"), "{ran:?}");
+}
+
+#[test]
 fn a_directory_is_looked_at_without_a_store() {
     let builder = Builder::new();
     builder.root();

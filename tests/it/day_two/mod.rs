@@ -63,6 +63,7 @@
 //! | 46 /etc merge conflicts | `etc::a_file_against_a_directory_is_told_before_anything_is_staged` |
 
 mod arguments;
+mod committing;
 mod damage;
 mod deploying;
 mod etc;

@@ -14,9 +14,11 @@ const SHOWN: usize = 20;
 
 /// Write what was changed as one more layer of an image
 ///
-/// Of a directory that an image was unpacked into (`--base` says which), or of a deployment: its /etc, and /usr of the running system
-/// where `usr-overlay` makes it writable. What is the machine's own is left out: machine-id, hostname, host keys of SSH. The other layers
-/// are those of the image, so that whoever has it fetches the new one alone. To be tried out; what is to last belongs into a
+/// Of a directory that an image was unpacked into (`--base` says which), or of a
+/// deployment: its /etc, and /usr of the running system where `usr-overlay` makes
+/// it writable. What is the machine's own is left out: machine-id, hostname, host
+/// keys of SSH. The other layers are those of the image, so that whoever has it
+/// fetches the new one alone. To be tried out; what is to last belongs into a
 /// Containerfile.
 ///
 /// Examples:

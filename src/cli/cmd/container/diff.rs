@@ -15,8 +15,8 @@ const SHOWN: usize = 40;
 
 /// Show what changes from one image to another
 ///
-/// Kernel, kernel arguments, units, labels, packages and files, and what a machine fetches that has the first.
-/// `--format markdown` is for release notes.
+/// Kernel, kernel arguments, units, labels, packages and files, and what a machine
+/// fetches that has the first. `--format markdown` is for release notes.
 ///
 /// Examples:
 ///   reroot container diff quay.io/acme/os:stable quay.io/acme/os:next

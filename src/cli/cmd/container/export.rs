@@ -11,8 +11,10 @@ use crate::ops::{Context, Result};
 
 /// Write an image, a deployment or a directory for other programs
 ///
-/// As a tar of the root, as an image with one layer, or as a bundle that crun and runc run. An image keeps its config: labels,
-/// environment, command. With the same input the bytes are the same; SOURCE_DATE_EPOCH says when an image was made.
+/// As a tar of the root, as an image with one layer, or as a bundle that crun and
+/// runc run. An image keeps its config: labels, environment, command. With the
+/// same input the bytes are the same; SOURCE_DATE_EPOCH says when an image was
+/// made.
 ///
 /// Examples:
 ///   reroot container export quay.io/acme/os:stable -o tar:- | tar -t

@@ -10,8 +10,9 @@ use crate::ops::{Context, Error, Result};
 
 /// Show what each layer of an image adds (A), changes (C) and deletes (D)
 ///
-/// Without --layer a line for each layer: BROUGHT are the bytes of files that it adds and changes, HIDDEN those of lower layers
-/// that it deletes or replaces, which are fetched all the same.
+/// Without --layer a line for each layer: BROUGHT are the bytes of files that it
+/// adds and changes, HIDDEN those of lower layers that it deletes or replaces,
+/// which are fetched all the same.
 ///
 /// Examples:
 ///   reroot container layers oci:target/image:os

@@ -21,8 +21,9 @@ const LARGEST: u64 = 1 << 20;
 
 /// Say what is wrong with an image for the machines that will run it
 ///
-/// Looks at an image, or at a directory with an unpacked root: at `/` by default, so that the last line of a Containerfile can be
-/// `RUN reroot container lint`. Ends with 1 when there is an error, or a warning with --fatal-warnings.
+/// Looks at an image, or at a directory with an unpacked root: at `/` by default,
+/// so that the last line of a Containerfile can be `RUN reroot container lint`.
+/// Ends with 1 when there is an error, or a warning with --fatal-warnings.
 ///
 /// Examples:
 ///   reroot container lint --list

@@ -22,9 +22,9 @@ use crate::container::{Image, ImageDestination, Opened, Places, Source};
 use crate::oci::push::Pushed;
 use crate::ops::{Context, Error, Result};
 
-/// Look at images, for those who build them
+/// Look at images and make others of them, for those who build them
 ///
-/// Needs no privileges and no host. An image is fetched into a store of its own, below $XDG_CACHE_HOME or ~/.cache:
+/// Needs no host, and no privileges but for `mount`. An image is fetched into a store of its own, below $XDG_CACHE_HOME or ~/.cache:
 /// `reroot --sysroot ~/.cache/reroot/store image list` shows what is there.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]

@@ -11,8 +11,9 @@ use crate::ops::{Context, Result};
 
 /// Mount an image, a deployment or a directory to look at it
 ///
-/// Read-only, and without devices and setuid programs. Of an image there are hard links in the store, which `umount` takes away with the
-/// mount. Needs root, or a user namespace, whose mounts only its own processes see.
+/// Read-only, and without devices and setuid programs. Of an image there are hard
+/// links in the store, which `umount` takes away with the mount. Needs root, or a
+/// user namespace, whose mounts only its own processes see.
 ///
 /// Examples:
 ///   reroot container mount quay.io/acme/os:stable /mnt

@@ -11,9 +11,11 @@ use crate::ops::{Context, Result};
 
 /// Split an image into layers by package, so that an update fetches little
 ///
-/// A package keeps its layer from version to version: an update changes the layers of the packages that it changes. Two builds that
-/// know nothing of each other agree; with --previous what the image before said is kept whatever happens. The tree is the same before
-/// and after, which is checked. With the same input the digests are the same.
+/// A package keeps its layer from version to version: an update changes the layers
+/// of the packages that it changes. Two builds that know nothing of each other
+/// agree; with --previous what the image before said is kept whatever happens. The
+/// tree is the same before and after, which is checked. With the same input the
+/// digests are the same.
 ///
 /// Examples:
 ///   reroot container rechunk oci-archive:os.tar -o oci:out:os

@@ -13,8 +13,9 @@ use crate::ops::{Context, Result};
 
 /// Show where the bytes of an image are
 ///
-/// A content that has several names counts at the first of them, as on a disk. `--format html` makes a page with a chart and a list to
-/// open and close, in one file that needs nothing else; `--format svg` the chart alone.
+/// A content that has several names counts at the first of them, as on a disk.
+/// `--format html` makes a page with a chart and a list to open and close, in one
+/// file that needs nothing else; `--format svg` the chart alone.
 ///
 /// Examples:
 ///   reroot container du quay.io/acme/os:stable
