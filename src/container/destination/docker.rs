@@ -46,7 +46,7 @@ fn file(out: &mut dyn Write, name: &str, size: u64, content: &mut dyn io::Read) 
     let failed = || Error::io(format!("writing {name}"));
     let header = || {
         let mut builder = EntryBuilder::new_ustar();
-        builder.path(name.as_bytes().to_vec()).entry_type(EntryType::Regular);
+        builder.path(name.as_bytes()).entry_type(EntryType::Regular);
         builder.mode(0o644)?.uid(0)?.gid(0)?.mtime(0)?.size(size)?;
         Ok::<_, tar_core::HeaderError>(builder.finish_bytes())
     };

@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
 fn text(usage: &Usage) -> String {
     let mut rows = Vec::new();
     add(&usage.root, usage.root.bytes, 0, &mut rows);
-    let mut out = format::table(&["SIZE", "%", "FILES", "WHERE"], rows.into_iter(), &[0, 1, 2]);
+    let mut out = format::table(&["SIZE", "%", "FILES", "WHERE"], rows, &[0, 1, 2]);
     for reason in &usage.not_read {
         out += &format!("{reason}\n");
     }
