@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, StatVfsMountFlags};
 use rustix::mount::UnmountFlags;
 use serde::Serialize;
 
@@ -66,13 +66,22 @@ pub fn mount(source: &Source, path: &Path, places: &Places<'_>, context: &Contex
 pub fn unmount(path: &Path, places: &Places<'_>, context: &Context<'_>) -> Result<Mounted> {
     let shown = path.display().to_string();
     let inode = |path: &Path| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
-    let mounted = inode(path).map_err(|e| Error::io(format!("looking at {shown}"))(e.into()))?;
+    let looking = || Error::io(format!("looking at {shown}"));
+    let mounted = inode(path).map_err(|e| looking()(e.into()))?;
+    let tree = Tree::find(places.store(context)?, mounted)?;
+    let flags = rustix::fs::statvfs(path).map_err(|e| looking()(e.into()))?.f_flag;
+    let ours = StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOSUID | StatVfsMountFlags::NODEV;
+    if tree.is_none() && !flags.contains(ours) {
+        return Err(Error::invalid(format!(
+            "what is mounted at {shown}, if anything is, is not of `container mount`"
+        )));
+    }
     rustix::mount::unmount(path, UnmountFlags::NOFOLLOW).map_err(|errno| match errno {
         rustix::io::Errno::INVAL => Error::invalid(format!("nothing is mounted at {shown}")),
         errno => Error::io(format!("unmounting {shown}"))(errno.into()),
     })?;
-    // What is mounted elsewhere as well is not ours to remove: every mount has a tree of its own.
-    if let Some(tree) = Tree::find(places.store(context)?, mounted)? {
+    // Every mount of an image has a tree of its own.
+    if let Some(tree) = tree {
         tree.remove()?;
     }
     Ok(Mounted { name: shown.clone(), path: shown })

@@ -13,6 +13,8 @@ pub struct Root<'c> {
     contents: Box<dyn Contents + 'c>,
     /// What could not be looked at; always empty for a stored image.
     pub unread: Vec<Unread>,
+    /// Where something else is mounted; always empty for a stored image.
+    pub mounted: Vec<ImagePath>,
 }
 
 /// A path that could not be looked at.
@@ -24,7 +26,11 @@ pub struct Unread {
 
 impl<'c> Root<'c> {
     pub fn new(tree: Tree, contents: impl Contents + 'c, unread: Vec<Unread>) -> Self {
-        Self { tree, contents: Box::new(contents), unread }
+        Self { tree, contents: Box::new(contents), unread, mounted: Vec::new() }
+    }
+
+    pub fn with_mounted(self, mounted: Vec<ImagePath>) -> Self {
+        Self { mounted, ..self }
     }
 
     pub fn contents(&self) -> &dyn Contents {

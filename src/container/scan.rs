@@ -29,12 +29,12 @@ pub(super) fn scan(path: &Path) -> Result<Root<'static>> {
     let directory = fsx::open_dir(path).map_err(Error::io(format!("opening {shown}")))?;
     let dot = c".".to_owned();
     let root = stat(&directory, &dot).map_err(Error::io(format!("reading {shown}")))?;
-    let mut scan = Scan { entries: Vec::new(), unread: Vec::new() };
+    let mut scan = Scan { entries: Vec::new(), unread: Vec::new(), mounted: Vec::new() };
     let entry = scan.entry(ImagePath::root(), Node::Directory, &root, &directory, &dot);
     scan.entries.push(entry);
     scan.directory(&directory, &ImagePath::root());
     let tree = Tree::new(scan.entries).map_err(|error| Error::bug(error.to_string()))?;
-    Ok(Root::new(tree, Unpacked(directory), scan.unread))
+    Ok(Root::new(tree, Unpacked(directory), scan.unread).with_mounted(scan.mounted))
 }
 
 struct Unpacked(Dir);
@@ -54,6 +54,7 @@ fn stat(directory: &Dir, name: &CString) -> io::Result<Statx> {
 struct Scan {
     entries: Vec<TreeEntry>,
     unread: Vec<Unread>,
+    mounted: Vec<ImagePath>,
 }
 
 impl Scan {
@@ -87,6 +88,9 @@ impl Scan {
     fn child(&mut self, directory: &Dir, name: &CString, path: &ImagePath) -> io::Result<()> {
         let stat = stat(directory, name)?;
         let is_mounted = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        if is_mounted {
+            self.mounted.push(path.clone());
+        }
         let node = match FileType::from_raw_mode(stat.stx_mode.into()) {
             FileType::Directory => Node::Directory,
             _ if is_mounted => return Ok(()),

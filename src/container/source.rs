@@ -64,13 +64,18 @@ pub struct Opened<'p> {
 }
 
 impl Opened<'_> {
-    /// Refuses what could not be read whole, and so cannot be written again.
+    /// Refuses what could not be read whole, or has names that mean something else in a layer, and so cannot be written again.
     pub fn check_whole(&self) -> Result<()> {
-        match self.root.unread.first() {
+        if let Some(unread) = self.root.unread.first() {
+            let (path, name, reason) = (&unread.path, &self.name, &unread.reason);
+            return Err(Error::invalid(format!("/{path} of {name} cannot be read: {reason}")));
+        }
+        let mut entries = self.root.tree.entries().iter();
+        match entries.find(|entry| entry.path.file_name().starts_with(crate::layer::WHITEOUT)) {
             None => Ok(()),
-            Some(unread) => Err(Error::invalid(format!(
-                "/{} of {} cannot be read: {}",
-                unread.path, self.name, unread.reason
+            Some(entry) => Err(Error::invalid(format!(
+                "/{} of {}: in a layer such a name deletes what has the rest of it for a name; remove the file",
+                entry.path, self.name
             ))),
         }
     }

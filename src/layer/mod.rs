@@ -33,6 +33,7 @@ pub use limits::Limits;
 pub use merge::merge;
 pub use read::read_layer;
 pub use resolve::resolve;
+pub use whiteout::WHITEOUT;
 pub use write::write_layer;
 
 /// Something about a layer that an image builder should know; the layer is read all the same.

@@ -6,7 +6,8 @@
 use super::{Error, Result};
 use crate::names::ImagePath;
 
-const PREFIX: &[u8] = b".wh.";
+/// In front of a name that is deleted (image-spec, layer.md, "Whiteouts").
+pub const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// AUFS kept its own files in layers under this prefix, in directories too; every runtime skips them.
 const RESERVED: &[u8] = b".wh..wh.";
@@ -27,13 +28,13 @@ pub(super) enum Marker {
 pub(super) fn marker(path: &ImagePath) -> Result<Marker> {
     let name = path.file_name();
     let above = &path.as_bytes()[..path.as_bytes().len() - name.len()];
-    if let Some(directory) = above.split(|b| *b == b'/').find(|c| c.starts_with(PREFIX)) {
+    if let Some(directory) = above.split(|b| *b == b'/').find(|c| c.starts_with(WHITEOUT)) {
         if directory.starts_with(RESERVED) {
             return Ok(Marker::Reserved);
         }
         return Err(Error::refused(path.as_bytes(), "it is below a whiteout"));
     }
-    let Some(hidden) = name.strip_prefix(PREFIX) else { return Ok(Marker::Plain) };
+    let Some(hidden) = name.strip_prefix(WHITEOUT) else { return Ok(Marker::Plain) };
     let parent = path.parent().unwrap_or_default();
     if name == OPAQUE {
         return Ok(Marker::Opaque(parent));

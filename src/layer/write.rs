@@ -32,6 +32,10 @@ pub fn write_layer<'t>(
             _ => None,
         };
         let failed = |e: io::Error| Error::Write { path: entry.path.clone(), source: e };
+        if let Some((name, _)) = entry.meta.xattrs.iter().find(|(name, _)| str::from_utf8(name).is_err()) {
+            let name = crate::names::printable(name);
+            return Err(failed(io::Error::other(format!("the name of its attribute {name} is not UTF-8"))));
+        }
         let header = header(entry, link).map_err(|e| failed(io::Error::other(e)))?;
         out.write_all(&header).map_err(failed)?;
         if let (Node::File { object, size }, None) = (&entry.node, link) {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
@@ -120,7 +119,6 @@ impl LayoutWriter {
     }
 
     fn temporary(&self, name: &str) -> io::Result<File> {
-        fsx::remove_file(&self.blobs, name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.blobs, name, flags, Mode::from_raw_mode(0o644))?.into())
     }
@@ -163,8 +161,8 @@ impl LayoutWriter {
         &self,
         write: impl FnOnce(&str) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let temporary = format!(".new-{}.{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        // Processes of two containers may have one number and one layout.
+        let temporary = format!(".new-{}", uuid::Uuid::new_v4().simple());
         let written = write(&temporary);
         if written.is_err() {
             // What was wrong is told already.

@@ -165,14 +165,18 @@ pub(crate) enum Objects {
     OfTwoPlaces,
 }
 
-/// Compares two trees.
+/// Compares two trees and their packages.
 pub(crate) fn compare(old: View<'_>, new: View<'_>, objects: Objects, times: Times) -> Result<Compared> {
+    Ok(Compared { paths: compare_paths(old, new, objects, times)?, packages: packages::compare(old, new)? })
+}
+
+/// Compares two trees.
+pub(crate) fn compare_paths(old: View<'_>, new: View<'_>, objects: Objects, times: Times) -> Result<Paths> {
     let same = |a: &TreeEntry, b: &TreeEntry| match objects {
         Objects::OfOneStore if a.meta == b.meta => Ok(false),
         _ => same_content((old.contents, a), (new.contents, b)),
     };
-    let paths = compare_trees(old.tree, new.tree, times, &same)?;
-    Ok(Compared { paths, packages: packages::compare(old, new)? })
+    compare_trees(old.tree, new.tree, times, &same)
 }
 
 fn find(sysroot: &Sysroot, side: &Side, options: &DiffOptions) -> Result<DiffSide> {

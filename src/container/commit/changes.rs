@@ -3,25 +3,29 @@
 use std::collections::BTreeMap;
 
 use crate::container::Root;
+use crate::layer::WHITEOUT;
 use crate::names::ImagePath;
-use crate::ops::diff::{Objects, compare};
+use crate::ops::diff::{Objects, compare_paths};
 use crate::ops::{DiffPath, Error, Result, Times};
 use crate::pattern::Pattern;
 use crate::repo::{Meta, Mtime, Node, TreeEntry};
 
-/// What makes a machine that one (machine-id(5), hostname(5), sshd(8), hwclock(8)), or says what was done there (systemd-update-done(8)).
-const OF_THE_MACHINE: [&str; 7] = [
+/// What makes a machine that one (machine-id(5), hostname(5), sshd(8), hwclock(8)), says what was done there (systemd-update-done(8)), or
+/// lets it in somewhere: keys, and passwords for registries and networks.
+const OF_THE_MACHINE: [&str; 12] = [
     "etc/machine-id",
     "etc/hostname",
-    "etc/ssh/ssh_host_*_key",
-    "etc/ssh/ssh_host_*_key.pub",
+    "etc/ssh/ssh_host_*",
+    "etc/reroot/auth.json",
+    "etc/ostree/auth.json",
+    "etc/containers/auth.json",
+    "etc/NetworkManager/system-connections/**",
+    "etc/wpa_supplicant/*",
+    "etc/wireguard/*",
     "etc/adjtime",
     "etc/.updated",
     "etc/.pwd.lock",
 ];
-/// In front of a name that is deleted (image-spec, layer.md, "Whiteouts").
-const WHITEOUT: &[u8] = b".wh.";
-
 /// A layer to be.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -46,13 +50,16 @@ pub(super) fn between(old: &Root<'_>, new: &Root<'_>, privileged: bool) -> Resul
         .collect();
     let tree = crate::repo::Tree::new(believed).map_err(|error| Error::bug(error.to_string()))?;
     let view = crate::ops::files::View { tree: &tree, contents: new.contents() };
-    let paths = compare(old.view(), view, Objects::OfTwoPlaces, Times::Ignore)?.paths;
+    let paths = compare_paths(old.view(), view, Objects::OfTwoPlaces, Times::Ignore)?;
 
+    // What is mounted there hides what the image has.
+    let is_hidden = |path: &ImagePath| new.mounted.iter().any(|mount| path == mount || path.is_below(mount));
+    let is_left_out = |path: &ImagePath| is_hidden(path) || is_of_the_machine(path);
     let (mut changes, mut entries) = (Changes::default(), BTreeMap::new());
     let written = paths.added.into_iter().chain(paths.changed.into_iter().map(|change| change.path));
     for path in written {
         let Some(entry) = tree.get(&path.0).filter(|_| !path.0.is_root()) else { continue };
-        if is_of_the_machine(&path.0) {
+        if is_left_out(&path.0) {
             changes.left_out.push(path);
             continue;
         }
@@ -65,7 +72,7 @@ pub(super) fn between(old: &Root<'_>, new: &Root<'_>, privileged: bool) -> Resul
         if tree.get(&parent).is_none_or(|parent| !parent.node.is_directory()) {
             continue;
         }
-        if is_of_the_machine(&path.0) {
+        if is_left_out(&path.0) {
             changes.left_out.push(path);
             continue;
         }
@@ -114,7 +121,10 @@ fn believed(entry: &TreeEntry, before: Option<&TreeEntry>) -> Meta {
     }
 }
 
+/// Also where an image has its defaults in `/usr/etc`.
 fn is_of_the_machine(path: &ImagePath) -> bool {
+    let path = path.as_bytes();
+    let Ok(path) = ImagePath::new(path.strip_prefix(b"usr/").unwrap_or(path)) else { return false };
     let mut patterns = OF_THE_MACHINE.iter().filter_map(|pattern| Pattern::parse(pattern).ok());
-    patterns.any(|pattern| pattern.matches(path))
+    patterns.any(|pattern| pattern.matches(&path))
 }

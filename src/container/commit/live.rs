@@ -66,7 +66,7 @@ fn compose<'c>(base: &'c Root<'_>, regions: Vec<Region>) -> Result<Root<'c>> {
     let is_replaced = |path: &ImagePath| regions.iter().any(|region| region.has(path));
     let mut entries: Vec<_> =
         base.tree.entries().iter().filter(|entry| !is_replaced(&entry.path)).cloned().collect();
-    let mut unread = Vec::new();
+    let (mut unread, mut mounted) = (Vec::new(), Vec::new());
     for region in &regions {
         for entry in region.root.tree.entries() {
             let path = below(&region.prefix, &entry.path)?;
@@ -78,10 +78,13 @@ fn compose<'c>(base: &'c Root<'_>, regions: Vec<Region>) -> Result<Root<'c>> {
             let path = below(&region.prefix, &of_region.path)?;
             unread.push(Unread { path, reason: of_region.reason.clone() });
         }
+        for of_region in &region.root.mounted {
+            mounted.push(below(&region.prefix, of_region)?);
+        }
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     let tree = Tree::new(entries).map_err(|error| Error::bug(error.to_string()))?;
-    Ok(Root::new(tree, Composed { base: base.contents(), regions }, unread))
+    Ok(Root::new(tree, Composed { base: base.contents(), regions }, unread).with_mounted(mounted))
 }
 
 fn below(prefix: &ImagePath, path: &ImagePath) -> Result<ImagePath> {

@@ -21,6 +21,11 @@ fn place(path: &Path) -> Result<(Dir, String)> {
     Ok((fsx::open_dir(parent).map_err(failed())?, name.to_owned()))
 }
 
+/// A name that nobody else has: processes of two containers may have one number and one directory.
+fn hidden(name: &str) -> String {
+    format!(".{name}.{}", uuid::Uuid::new_v4().simple())
+}
+
 /// Writes a file. It has its name when it is whole, and is on disk when this returns.
 pub(in crate::container) fn write(
     path: &Path,
@@ -28,8 +33,8 @@ pub(in crate::container) fn write(
 ) -> Result<()> {
     let (directory, name) = place(path)?;
     let failed = || Error::io(format!("writing {}", path.display()));
-    let temporary = format!(".{name}.{}", std::process::id());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let temporary = hidden(&name);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file: File = rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(0o644))
         .map_err(|errno| failed()(errno.into()))?
         .into();
@@ -58,10 +63,9 @@ pub(in crate::container) struct Temporary {
 impl Temporary {
     pub(in crate::container) fn beside(path: &Path) -> Result<Self> {
         let (parent, name) = place(path)?;
-        let name = format!(".{name}.{}.d", std::process::id());
+        let name = hidden(&name);
         let made = path.with_file_name(&name);
         let failed = || Error::io(format!("making {}", made.display()));
-        fsx::remove_tree(&parent, &name).map_err(failed())?;
         // In a directory that everybody may write to nobody else's must be taken for it.
         rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o700)).map_err(|e| failed()(e.into()))?;
         Ok(Self { parent, name, path: made })

@@ -64,6 +64,10 @@ pub(super) fn plan(sizes: &BTreeMap<String, Size>, layers: usize, previous: Opti
     for (part, label) in before.into_iter().filter(|(part, _)| sizes.contains_key(*part)) {
         plan.entry(label.to_owned()).or_default().push(part.to_owned());
     }
+    if plan.len() >= layers && previous.is_some() {
+        // Half empty layers of before leave too few for what is new.
+        return self::plan(sizes, layers, None);
+    }
     plan.values_mut().for_each(|parts| parts.sort());
     plan
 }
@@ -161,6 +165,12 @@ mod tests {
                 .all(|part| label(&old, part) == label(&new, part))
         );
         assert!(new.len() < 40);
+        // However many layers before had, few of which anything is in now.
+        let sparse: Plan = [("#048".to_owned(), vec!["package-1".to_owned()])]
+            .into_iter()
+            .chain((0..30).map(|n| (format!("=package-{}", n + 20), vec![format!("package-{}", n + 20)])))
+            .collect();
+        assert!(super::plan(&distribution(300), 50, Some(&sparse)).len() < 50);
         // Unless there are fewer layers than it needs.
         assert!(plan(&after, 10, Some(&old)).len() < 10);
     }

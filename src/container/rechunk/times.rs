@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use crate::container::{Image, Opened, Root};
 use crate::names::ImagePath;
-use crate::ops::diff::{Objects, compare};
+use crate::ops::diff::{Objects, compare_paths};
 use crate::ops::files::View;
 use crate::ops::{Change, Error, Result, Times};
 use crate::repo::{Tree, TreeEntry};
@@ -21,7 +21,7 @@ pub(super) fn kept<'o>(opened: &'o Opened<'_>, previous: &Image<'_>) -> Result<(
         _ => Objects::OfTwoPlaces,
     };
     let old = View { tree: &before, contents: repo };
-    let changed = compare(old, opened.root.view(), objects, Times::Compare)?.paths.changed;
+    let changed = compare_paths(old, opened.root.view(), objects, Times::Compare)?.changed;
     let is_new = |change: &Change| matches!(change, Change::Mtime { .. });
     let only_new: HashSet<ImagePath> =
         changed.into_iter().filter(|path| path.changes.iter().all(is_new)).map(|path| path.path.0).collect();

@@ -27,19 +27,9 @@ impl RegistriesConf {
     /// The places to ask, in order: mirrors, then the primary. Never empty.
     pub fn endpoints(&self, reference: &RegistryReference) -> Result<Vec<Endpoint>> {
         let name = name_of(reference);
-        // The longest prefix decides; of equals, the first.
-        let chosen = self
-            .registries
-            .iter()
-            .filter_map(|registry| Some((matched(&name, &registry.prefix)?, registry)))
-            .min_by_key(|(_, registry)| std::cmp::Reverse(registry.prefix.len()));
-        let Some((length, registry)) = chosen else {
+        let Some((length, registry)) = self.chosen(&name)? else {
             return Ok(vec![Endpoint { reference: reference.clone(), security: security(reference, false) }]);
         };
-        if registry.blocked {
-            let reason = format!("`prefix = \"{}\"` is blocked in registries.conf", registry.prefix);
-            return Err(Error::Configuration { what: name, reason });
-        }
         let by_digest = reference.digest.is_some();
         let mirrors = registry.mirrors.iter().filter(|mirror| match mirror.pulls {
             Pulls::All => true,
@@ -58,6 +48,30 @@ impl RegistriesConf {
             mirrors.map(|m| endpoint(Some(&m.location), m.insecure)).collect::<Result<Vec<_>>>()?;
         endpoints.push(primary);
         Ok(endpoints)
+    }
+}
+
+impl RegistriesConf {
+    /// Where an image is pushed: to the name that was typed. `location` and mirrors are for pulling alone, as for podman.
+    pub fn endpoint_to_push(&self, reference: &RegistryReference) -> Result<Endpoint> {
+        let insecure = self.chosen(&name_of(reference))?.is_some_and(|(_, registry)| registry.insecure);
+        Ok(Endpoint { reference: reference.clone(), security: security(reference, insecure) })
+    }
+
+    /// The table for a name, and how much of the name its prefix is. The longest prefix decides; of equals, the first.
+    fn chosen(&self, name: &str) -> Result<Option<(usize, &Registry)>> {
+        let chosen = self
+            .registries
+            .iter()
+            .filter_map(|registry| Some((matched(name, &registry.prefix)?, registry)))
+            .min_by_key(|(_, registry)| std::cmp::Reverse(registry.prefix.len()));
+        match chosen {
+            Some((_, registry)) if registry.blocked => {
+                let reason = format!("`prefix = \"{}\"` is blocked in registries.conf", registry.prefix);
+                Err(Error::Configuration { what: name.to_owned(), reason })
+            }
+            chosen => Ok(chosen),
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The `Authorization` header of one server, made when the server asks for it and renewed when it is refused.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
 use reqwest::header::HeaderValue;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::challenge::Challenge;
+use super::challenge::{Bearer, Challenge};
 use super::retry::Failure;
 use super::token::Exchange;
 use super::transport::{Route, Transport};
@@ -14,29 +15,41 @@ use crate::env::Env;
 use crate::oci::auth::{self, Credentials, Scope};
 use crate::oci::{Error, Result};
 
+/// What is wanted of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actions {
+    Pull,
+    Push,
+}
+
 /// Who we are to one server. Credentials are looked up when they are first needed, which is never for most
 /// public images.
 #[derive(Debug)]
 pub struct Authorizer {
     host: String,
     repository: String,
+    actions: Actions,
     helpers: Vec<String>,
     env: Arc<Env>,
     credentials: OnceCell<Option<Credentials>>,
     header: Mutex<Option<HeaderValue>>,
     exchange: Exchange,
+    /// What was asked for beside the repository itself: that blobs may be taken from others.
+    other_scopes: Mutex<BTreeSet<String>>,
 }
 
 impl Authorizer {
-    pub fn new(host: &str, repository: &str, helpers: &[String], env: Arc<Env>) -> Self {
+    pub fn new(host: &str, repository: &str, actions: Actions, helpers: &[String], env: Arc<Env>) -> Self {
         Self {
             host: host.into(),
             repository: repository.into(),
+            actions,
             helpers: helpers.into(),
             env,
             credentials: OnceCell::new(),
             header: Mutex::new(None),
             exchange: Exchange::default(),
+            other_scopes: Mutex::new(BTreeSet::new()),
         }
     }
 
@@ -45,18 +58,19 @@ impl Authorizer {
         self.header.lock().await.clone()
     }
 
-    /// Makes a new header after `refused` was not accepted. Several requests that are refused at once make one.
+    /// Makes a new header after `refused` was not accepted. Several requests that are refused at once make one. Says whether this call
+    /// made it.
     pub async fn renew(
         &self,
         refused: Option<&HeaderValue>,
         challenge: Option<Challenge>,
         transport: &Transport,
         route: &Route,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let mut header = self.header.lock().await;
         if header.as_ref() != refused {
             // Another request was here first.
-            return Ok(());
+            return Ok(false);
         }
         let challenge = challenge
             .ok_or_else(|| self.unauthorized("it refused the request and asks for nothing that we have"))?;
@@ -73,6 +87,7 @@ impl Authorizer {
             }
             (Challenge::Basic, None) => return Err(self.unauthorized("it wants a password").into()),
             (Challenge::Bearer(bearer), credentials) => {
+                let bearer = self.with_all_scopes(bearer).await;
                 let token =
                     self.exchange.token(transport, route, &self.repository, &bearer, credentials).await?;
                 format!("Bearer {token}")
@@ -86,7 +101,21 @@ impl Authorizer {
             return Err(self.unauthorized("it refused the configured password").into());
         }
         *header = Some(value);
-        Ok(())
+        Ok(true)
+    }
+
+    /// A token to push with is for everything that was ever asked for, so that requests at the same time do not take it from each
+    /// other. Whoever pulls asks for what the server says.
+    async fn with_all_scopes(&self, bearer: Bearer) -> Bearer {
+        if self.actions == Actions::Pull {
+            return bearer;
+        }
+        let of_repository = format!("repository:{}:", self.repository);
+        let mut others = self.other_scopes.lock().await;
+        let asked = bearer.scope.as_deref().unwrap_or_default().split_ascii_whitespace();
+        others.extend(asked.filter(|scope| !scope.starts_with(&of_repository)).map(String::from));
+        let scopes = std::iter::once(format!("{of_repository}pull,push")).chain(others.iter().cloned());
+        Bearer { scope: Some(scopes.collect::<Vec<_>>().join(" ")), ..bearer }
     }
 
     async fn credentials(&self) -> Result<Option<&Credentials>> {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::authorize::Authorizer;
+use super::authorize::{Actions, Authorizer};
 use super::challenge::Challenge;
 use super::options::Options;
 use super::response;
@@ -19,6 +19,8 @@ use crate::oci::{Error, RegistryReference, Result};
 
 /// From registry to storage takes one or two.
 const MAX_REDIRECTS: usize = 10;
+/// Several requests at once may each want something else of one token.
+const MAX_RENEWALS: usize = 8;
 
 /// A mirror or the primary of a registry, and one repository there.
 #[derive(Debug)]
@@ -54,11 +56,32 @@ impl<'r> Request<'r> {
 }
 
 impl Server {
+    /// For pulling.
     pub fn new(endpoint: Endpoint, helpers: &[String], options: &Options, env: &Arc<Env>) -> Result<Self> {
+        Self::with_actions(Actions::Pull, endpoint, helpers, options, env)
+    }
+
+    pub fn to_push(
+        endpoint: Endpoint,
+        helpers: &[String],
+        options: &Options,
+        env: &Arc<Env>,
+    ) -> Result<Self> {
+        Self::with_actions(Actions::Push, endpoint, helpers, options, env)
+    }
+
+    fn with_actions(
+        actions: Actions,
+        endpoint: Endpoint,
+        helpers: &[String],
+        options: &Options,
+        env: &Arc<Env>,
+    ) -> Result<Self> {
         let reference = endpoint.reference.clone();
+        let (host, repository) = (&reference.host, &reference.repository);
         Ok(Self {
             transport: Transport::new(&endpoint, options.timeouts, env)?,
-            authorizer: Authorizer::new(&reference.host, &reference.repository, helpers, env.clone()),
+            authorizer: Authorizer::new(host, repository, actions, helpers, env.clone()),
             options: options.clone(),
             reference,
         })
@@ -79,17 +102,18 @@ impl Server {
         let route = self.transport.route().await?;
         let url = join(&route.base, &format!("v2/{}/{}", self.reference.repository, request.path))?;
         let mut renewed = false;
-        loop {
+        for _ in 0..MAX_RENEWALS {
             let header = self.authorizer.header().await;
             let answer = self.follow(route, url.clone(), request, header.as_ref()).await?;
             if answer.status() == StatusCode::UNAUTHORIZED && same_origin(answer.url(), &url) && !renewed {
-                renewed = true;
                 let challenge = Challenge::from_headers(answer.headers());
-                self.authorizer.renew(header.as_ref(), challenge, &self.transport, route).await?;
+                // What another request got meanwhile may be for less than this one needs.
+                renewed = self.authorizer.renew(header.as_ref(), challenge, &self.transport, route).await?;
                 continue;
             }
             return self.judge(answer, &url, request.what).await;
         }
+        Err(self.authorizer.unauthorized("it refuses what it has just accepted").into())
     }
 
     async fn judge(&self, answer: Response, asked: &Url, what: &str) -> Result<Response, Failure> {
@@ -124,6 +148,9 @@ impl Server {
             let mut builder = route.client.request(request.method.clone(), url.clone());
             if let Some((bytes, media_type)) = &request.body {
                 builder = builder.header(CONTENT_TYPE, *media_type).body(bytes.clone());
+            } else if request.method == Method::POST {
+                // Nobody says it by itself, and some front ends want it said.
+                builder = builder.header(CONTENT_LENGTH, 0);
             }
             if let Some(accept) = request.accept {
                 builder = builder.header(ACCEPT, accept);

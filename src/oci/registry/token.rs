@@ -145,10 +145,11 @@ async fn by_request(
             request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         }
         Some(Credentials::Basic { username, password }) => {
-            let fields = [("service", service), ("scope", scope), ("account", username)];
+            let mut fields = fields(service, scope);
+            fields.push(("account", username));
             route.client.get(with_query(realm.clone(), &fields)).basic_auth(username, Some(password))
         }
-        None => route.client.get(with_query(realm.clone(), &[("service", service), ("scope", scope)])),
+        None => route.client.get(with_query(realm.clone(), &fields(service, scope))),
     };
     let answer = within(transport.timeouts, request.send(), &realm).await?;
     // Redirects are not followed: nobody but the realm gets the credentials.
@@ -161,6 +162,12 @@ async fn by_request(
         Ok(token) if !token.token().is_empty() => Ok(token.token().to_owned()),
         _ => Err(Error::malformed(shown(&realm), "its answer holds no token").into()),
     }
+}
+
+/// Several scopes are several fields (distribution's "Token Authentication Specification", "Requesting a Token").
+fn fields<'f>(service: &'f str, scope: &'f str) -> Vec<(&'f str, &'f str)> {
+    let scopes = scope.split_ascii_whitespace().map(|scope| ("scope", scope));
+    std::iter::once(("service", service)).chain(scopes).collect()
 }
 
 /// Adds fields to what the realm has already, leaving empty ones away.

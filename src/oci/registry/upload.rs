@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -52,10 +52,15 @@ impl Server {
     /// Sees to it that the server has a blob.
     pub async fn upload(&self, blob: &OutgoingBlob, from: Option<&str>, open: Open<'_>) -> Result<Sent> {
         let what = format!("blob {} to {}", blob.digest, self.name());
-        let mut attempts = self.attempts();
+        let (mut attempts, mut refused) = (self.attempts(), false);
         loop {
             match self.attempt_upload(blob, from, open, &what).await {
                 Ok(sent) => return Ok(sent),
+                // Authorization was there a moment ago: a token may have ended meanwhile, and the next attempt gets another.
+                Err(Failure::Final(Error::Unauthorized { what, reason })) if !refused => {
+                    refused = true;
+                    attempts.after(Failure::transient(Error::Network { what, reason })).await?;
+                }
                 Err(failure) => attempts.after(failure).await?,
             }
         }
@@ -88,13 +93,27 @@ impl Server {
     }
 
     async fn begin(&self, digest: &Sha256, from: Option<&str>, what: &str) -> Result<Begun, Failure> {
-        let path = match from {
-            Some(repository) => format!("blobs/uploads/?mount={digest}&from={repository}"),
-            None => "blobs/uploads/".into(),
+        let post = async |path: String| self.send(&Request::new(Method::POST, path, what)).await;
+        let mounting = match from {
+            Some(repository) => {
+                match post(format!("blobs/uploads/?mount={digest}&from={repository}")).await {
+                    // Who may not read there, or a server that knows no mounts: then it is sent.
+                    Err(Failure::Final(error)) => {
+                        tracing::debug!("blob {digest} cannot be mounted from {repository}: {error}");
+                        None
+                    }
+                    answer => Some(answer?),
+                }
+            }
+            None => None,
         };
-        let answer = self.send(&Request::new(Method::POST, path, what)).await?;
+        let is_mount = mounting.is_some();
+        let answer = match mounting {
+            Some(answer) => answer,
+            None => post("blobs/uploads/".into()).await.map_err(|failure| self.no_repository(failure))?,
+        };
         match answer.status() {
-            StatusCode::CREATED if from.is_some() => Ok(Begun::Mounted),
+            StatusCode::CREATED if is_mount => Ok(Begun::Mounted),
             StatusCode::ACCEPTED => Ok(Begun::At(location(&answer, answer.url())?)),
             status => {
                 Err(network(answer.url(), format!("it answered {status} to the start of an upload")).into())
@@ -141,17 +160,24 @@ impl Server {
             let request = Request { body, ..Request::new(Method::PUT, format!("manifests/{tag}"), &what) };
             match self.send(&request).await {
                 Ok(answer) => return same_digest(&answer, &Sha256::of(manifest), &what),
-                Err(failure) => attempts.after(failure).await?,
+                Err(failure) => attempts.after(self.no_repository(failure)).await?,
             }
         }
     }
 
-    /// Authorization was there a moment ago: a token may have ended meanwhile, and the next attempt gets another.
+    fn no_repository(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Final(Error::NotFound { .. }) => Error::Network {
+                what: self.name(),
+                reason: "the registry has no such repository; some want it made before the first push".into(),
+            }
+            .into(),
+            other => other,
+        }
+    }
+
     async fn refused(&self, answer: Response, what: &str) -> Failure {
         match response::failure(answer, what, self.transport.now()).await {
-            Failure::Final(Error::Unauthorized { what, reason }) => {
-                Failure::transient(Error::Network { what, reason })
-            }
             // The place of an upload does not last.
             Failure::Final(Error::NotFound { what, .. }) => {
                 Failure::transient(Error::Network { what, reason: "the server forgot the upload".into() })
@@ -189,7 +215,9 @@ async fn patiently(
         }
         let sent = progress.sent.load(Ordering::Relaxed);
         storing += u32::from(sent == size);
-        let stalled = sent < size && sent - before < timeouts.stall_bytes;
+        // A blob that comes from elsewhere may keep us waiting; that has limits of its own.
+        let waits_for_us = !progress.is_hungry.load(Ordering::Relaxed);
+        let stalled = sent < size && waits_for_us && sent - before < timeouts.stall_bytes;
         if stalled || storing > STORING_WINDOWS {
             let seconds = timeouts.stall_window.as_secs_f32();
             let reason = match stalled {
@@ -206,6 +234,8 @@ async fn patiently(
 #[derive(Debug, Default)]
 struct Progress {
     sent: AtomicU64,
+    /// Whether the connection waits for the thread that reads.
+    is_hungry: AtomicBool,
     error: Mutex<Option<io::Error>>,
 }
 
@@ -265,7 +295,9 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.pieces.poll_recv(context).map(|piece| match piece {
+        let piece = self.pieces.poll_recv(context);
+        self.progress.is_hungry.store(piece.is_pending(), Ordering::Relaxed);
+        piece.map(|piece| match piece {
             Some(piece) => {
                 self.left -= piece.len() as u64;
                 self.progress.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);

@@ -41,6 +41,18 @@ impl Builder {
         command
     }
 
+    /// Gives another program what [`Self::command`] gives ours.
+    pub fn prepare(&self, command: &mut Command) {
+        let own = self.command(&[]);
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.path());
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(&self.command(arguments).output().unwrap())
     }

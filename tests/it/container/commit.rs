@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::builder::Builder;
 use crate::support::image::{Entry, Image, Layout, bootable_layer};
 use crate::support::registry::{Access, Registry, obstacle};
+use crate::support::reroot::Ran;
 use crate::support::skip::skip;
 
 /// Has an image of two layers, and its root unpacked in `root`.
@@ -40,6 +41,8 @@ fn change(builder: &Builder) {
     fs::hard_link(at("usr/share/app/large"), at("usr/share/app/linked")).unwrap();
     fs::set_permissions(at("usr/bin/tool"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(at("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    fs::create_dir_all(at("etc/reroot")).unwrap();
+    fs::write(at("etc/reroot/auth.json"), "{}").unwrap();
 }
 
 fn list(report: &Value, key: &str) -> Vec<String> {
@@ -58,6 +61,7 @@ fn a_directory_is_one_more_layer() {
         list(&report, "written"),
         [
             "/etc/app.conf",
+            "/etc/reroot",
             "/usr/bin/tool",
             "/usr/share/app",
             "/usr/share/app/large",
@@ -66,14 +70,22 @@ fn a_directory_is_one_more_layer() {
         ]
     );
     assert_eq!(list(&report, "deleted"), ["/etc/gone"]);
-    assert_eq!(list(&report, "leftOut"), ["/etc/machine-id"]);
+    assert_eq!(list(&report, "leftOut"), ["/etc/machine-id", "/etc/reroot/auth.json"]);
     let difference = builder.json(&["diff", "./root", "oci:out:os"]);
     let removed = list(&difference, "removed");
-    assert!(removed.is_empty() || removed == ["/etc/machine-id"], "{difference:#}");
+    assert!(
+        removed.iter().all(|path| ["/etc/machine-id", "/etc/reroot/auth.json"].contains(&&**path)),
+        "{difference:#}"
+    );
     assert_eq!(difference["added"], Value::Array(vec![]));
     let changed: Vec<_> =
         difference["changed"].as_array().unwrap().iter().map(|c| c["path"].as_str().unwrap()).collect();
     assert!(changed.is_empty() || changed == ["/etc/machine-id"], "{difference:#}");
+
+    // A name that a layer would take for something else is refused.
+    fs::write(builder.path().join("root/usr/share/.wh.same"), "").unwrap();
+    let ran = builder.run(&commit);
+    assert!(ran.code == Some(2) && ran.stderr.contains("/usr/share/.wh.same of ./root"), "{ran:?}");
 
     // The layers of the image are its own; the new one says what it does.
     let layers = |source: &str| builder.json(&["layers", source])["layers"].as_array().unwrap().clone();
@@ -116,6 +128,43 @@ fn layers_below_go_from_registry_to_registry() {
     // When the tag is another image by now, the layers are still those of the digest.
     let ran = builder.run(&["commit", "./root", "--base", "oci:nowhere:os", "-o", "oci:x:os"]);
     assert_ne!(ran.code, Some(0));
+}
+
+#[test]
+fn what_is_mounted_over_is_not_deleted() {
+    let name = "container::commit::what_is_mounted_over_is_not_deleted";
+    let builder = builder();
+    fs::write(builder.path().join("root/etc/own"), "own").unwrap();
+    let mut shell = match super::mount::shell(
+        "mount --bind /dev/null root/etc/app.conf; mount -t tmpfs tmpfs root/usr/share
+         exec $reroot container commit ./root --base oci:image:os -o oci:out:os --json --quiet",
+    ) {
+        Ok(shell) => shell,
+        Err(reason) => return skip(name, reason),
+    };
+    builder.prepare(&mut shell);
+    let report = Ran::of(&shell.output().unwrap()).ok().json();
+    assert_eq!(list(&report, "written"), ["/etc/own"]);
+    assert_eq!(list(&report, "deleted"), [""; 0]);
+    assert_eq!(
+        list(&report, "leftOut"),
+        ["/etc/app.conf", "/usr/share", "/usr/share/link", "/usr/share/same", "/usr/share/second"]
+    );
+}
+
+#[test]
+fn nothing_of_the_machine_goes_along_where_defaults_are_in_usr() {
+    let builder = Builder::new();
+    let layer = bootable_layer().file("usr/etc/ssh/sshd_config", "old").file("usr/etc/passwd", "root");
+    Layout::new(builder.path().join("image")).tag("os", &Image::new().layer(layer));
+    builder.run(&["export", "oci:image:os", "-o", "bundle:bundle"]).ok();
+    let etc = builder.path().join("bundle/rootfs/usr/etc");
+    fs::write(etc.join("ssh/sshd_config"), "new").unwrap();
+    fs::write(etc.join("ssh/ssh_host_ed25519_key"), "secret").unwrap();
+    let commit = ["commit", "./bundle/rootfs", "--base", "oci:image:os", "-o", "oci:out:os"];
+    let report = builder.json(&commit);
+    assert_eq!(list(&report, "written"), ["/usr/etc/ssh/sshd_config"]);
+    assert_eq!(list(&report, "leftOut"), ["/usr/etc/ssh/ssh_host_ed25519_key"]);
 }
 
 #[test]

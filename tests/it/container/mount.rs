@@ -10,7 +10,7 @@ use crate::support::skip::skip;
 use crate::support::tools::command;
 
 /// A shell with mounts of its own, which go with it; why there is none, if that is so.
-fn shell(script: &str) -> Result<Command, String> {
+pub fn shell(script: &str) -> Result<Command, String> {
     let arguments = ["--map-root-user", "--mount"];
     let arguments = if rustix::process::geteuid().is_root() { &arguments[1..] } else { &arguments[..] };
     let works = command("unshare").args(arguments).arg("true").status().is_ok_and(|status| status.success());
@@ -57,18 +57,16 @@ fn an_image_is_there_to_look_at_and_gone_afterwards() {
             return skip("container::mount::an_image_is_there_to_look_at_and_gone_afterwards", reason);
         }
     };
-    let of_builder = builder.command(&["du", "oci:image:os"]);
-    for (name, value) in of_builder.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    let ran = Ran::of(&shell.current_dir(builder.path()).output().unwrap()).ok();
+    builder.prepare(&mut shell);
+    let ran = Ran::of(&shell.output().unwrap()).ok();
     let expected = "Mounted oci:image:os at mnt\nownMounted oci:image:os at twice\n2\n1\nUnmounted mnt\nownUnmounted twice\n\
                     Mounted ./plain at mnt\nx\nUnmounted mnt\n";
     assert_eq!(ran.stdout, expected, "{}", ran.stderr);
-    assert!(ran.stderr.contains("nothing is mounted at twice"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("what is mounted at twice, if anything is, is not of `container mount`"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(trees(&builder), 0);
 }
 
@@ -82,10 +80,8 @@ fn who_may_not_mount_is_told_how() {
         // Without the right to mount.
         let mut without = command("setpriv");
         without.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]).arg(mount.get_program());
-        without.args(mount.get_args()).current_dir(builder.path());
-        for (name, value) in mount.get_envs() {
-            value.map(|value| without.env(name, value));
-        }
+        without.args(mount.get_args());
+        builder.prepare(&mut without);
         mount = without;
     }
     let ran = Ran::of(&mount.output().unwrap());

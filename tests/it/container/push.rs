@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use reroot::digest::Sha256;
+use reroot::oci::ImageReference;
+use reroot::oci::push::{Outgoing, OutgoingBlob, push};
 use serde_json::Value;
 
 use super::builder::Builder;
@@ -95,6 +97,79 @@ fn docker_archives_are_read_by_others_and_by_us() {
     }
 }
 
+/// Tokens that are good for what they were asked for, and nothing else.
+fn with_tokens() -> HttpServer {
+    let blobs: Mutex<Vec<String>> = Mutex::default();
+    let address = Arc::new(Mutex::new(String::new()));
+    let of_server = address.clone();
+    let server = HttpServer::start(move |asked| {
+        let realm = format!("http://{}/token", of_server.lock().unwrap());
+        if asked.path == "/token" {
+            // One field for each scope, as the specification has it.
+            let scopes = asked.scopes.join(" ");
+            return Reply::json(200, &serde_json::json!({"token": scopes.replace(' ', "+")}));
+        }
+        let mounts = asked.query.get("from").cloned();
+        let mut needed = vec![match asked.method.as_str() {
+            "GET" | "HEAD" => "repository:team/try:pull".to_owned(),
+            _ => "repository:team/try:pull,push".to_owned(),
+        }];
+        needed.extend(mounts.iter().map(|from| format!("repository:{from}:pull")));
+        let token = asked.headers.get("authorization").cloned().unwrap_or_default();
+        let has = |scope: &String| {
+            let push = scope.replace(":pull", ":pull,push");
+            token.split(['+', ' ']).any(|part| part == scope || part == push)
+        };
+        if asked.path != "/v2/" && !needed.iter().all(has) {
+            let challenge =
+                format!("Bearer realm=\"{realm}\",service=\"test\",scope=\"{}\"", needed.join(" "));
+            return Reply::new(401, "{}").header("WWW-Authenticate", challenge);
+        }
+        match asked.method.as_str() {
+            "HEAD" => Reply::new(404, ""),
+            // The other repository may be read by all, and has everything.
+            "POST" if mounts.as_deref() == Some("team/os") => {
+                blobs.lock().unwrap().push(asked.query["mount"].clone());
+                Reply::new(201, "")
+            }
+            "POST" => Reply::new(202, "").header("Location", "/v2/team/try/upload"),
+            _ => Reply::new(201, ""),
+        }
+    });
+    *address.lock().unwrap() = server.address.to_string();
+    server
+}
+
+#[test]
+fn tokens_are_for_everything_that_is_asked() {
+    let server = with_tokens();
+    let env =
+        reroot::env::Env::fixed(std::path::Path::new("/nonexistent"), std::time::SystemTime::UNIX_EPOCH);
+    let to = |name: &str| match format!("docker://{}/{name}", server.address).parse().unwrap() {
+        ImageReference::Registry(reference) => reference,
+        other => panic!("{other}"),
+    };
+    // Many at once, of which every second one is mounted.
+    let content = |n: u64| n.to_le_bytes().to_vec();
+    let blobs = (0..40).map(|n| OutgoingBlob {
+        digest: Sha256::of(&content(n)),
+        size: 8,
+        known_in: (n % 2 == 0).then(|| to("team/os:1")),
+    });
+    let open = |digest: &Sha256| {
+        let found = (0..40).map(content).find(|content| Sha256::of(content) == *digest).unwrap();
+        Ok(Box::new(std::io::Cursor::new(found)) as Box<dyn std::io::Read + Send>)
+    };
+    let image = Outgoing {
+        manifest: b"{}".to_vec(),
+        media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+        blobs: blobs.collect(),
+        open: &open,
+    };
+    let pushed = push(&image, &to("team/try:1"), &env).unwrap();
+    assert_eq!((pushed.sent, pushed.mounted, pushed.present), (20, 20, 0));
+}
+
 /// What a registry was sent, and what it still answers wrongly.
 #[derive(Default)]
 struct State {
@@ -111,7 +186,8 @@ fn failing(faults: impl IntoIterator<Item = (&'static str, Vec<Reply>)>) -> (Htt
     let of_server = state.clone();
     let server = HttpServer::start(move |asked| {
         let mut state = of_server.lock().unwrap();
-        let line = format!("{} {}", asked.method, asked.path);
+        let from = asked.query.get("from").map(|from| format!("?from={from}")).unwrap_or_default();
+        let line = format!("{} {}{from}", asked.method, asked.path);
         state.asked.push(line.clone());
         let wrong =
             state.faults.iter_mut().find(|(part, replies)| line.contains(**part) && !replies.is_empty());
@@ -121,7 +197,13 @@ fn failing(faults: impl IntoIterator<Item = (&'static str, Vec<Reply>)>) -> (Htt
         let name = asked.path.rsplit('/').next().unwrap_or_default().to_owned();
         match asked.method.as_str() {
             "GET" if asked.path == "/v2/" => Reply::new(200, "{}"),
-            "HEAD" if state.blobs.contains_key(&name) => Reply::new(200, ""),
+            "HEAD" | "GET"
+                if asked.path.starts_with("/v2/team/os/blobs") && state.blobs.contains_key(&name) =>
+            {
+                Reply::new(200, if asked.method == "GET" { state.blobs[&name].clone() } else { Vec::new() })
+            }
+            "GET" if state.manifests.contains_key(&name) => Reply::new(200, state.manifests[&name].clone())
+                .header("Content-Type", "application/vnd.oci.image.manifest.v1+json"),
             "POST" => Reply::new(202, "").header("Location", "/upload/1?state=x"),
             "PUT" if asked.path == "/upload/1" => {
                 let digest = asked.query["digest"].clone();
@@ -175,9 +257,27 @@ fn what_passes_is_tried_again() {
     assert_eq!(state.blobs.len(), 2);
     let manifest = &state.manifests["1"];
     assert_eq!(ran.json()["digest"], Sha256::of(manifest).to_string());
+    assert_eq!(ran.json()["pushed"]["sent"], 2);
     // The manifest comes when everything that it names is there.
     let first = state.asked.iter().position(|line| line.contains("manifests")).unwrap();
     assert!(state.asked[first..].iter().all(|line| !line.contains("upload")));
+}
+
+#[test]
+fn a_blob_that_may_not_be_mounted_is_sent() {
+    let builder = builder();
+    let (server, state) =
+        failing([("uploads/?from=team/os", vec![Reply::new(403, ""), Reply::new(404, "")])]);
+    let export = |from: &str, to: &str| {
+        builder
+            .run(&["export", from, "-o", &format!("docker://{}/{to}", server.address), "--json"])
+            .ok()
+            .json()
+    };
+    export("oci:image:os", "team/os:1");
+    let report = export(&format!("docker://{}/team/os:1", server.address), "team/try:1");
+    assert_eq!((&report["pushed"]["sent"], &report["pushed"]["mounted"]), (&2.into(), &0.into()));
+    drop(state);
 }
 
 #[test]
@@ -191,6 +291,7 @@ fn what_does_not_pass_is_told() {
         ("POST", Reply::new(200, ""), "it answered 200 OK to the start of an upload"),
         ("POST", Reply::new(202, ""), "says not where to"),
         ("PUT /v2", Reply::new(413, ""), "413"),
+        ("POST", Reply::new(404, ""), "the registry has no such repository; some want it made"),
         ("PUT /v2", Reply::new(201, "").header("Docker-Content-Digest", elsewhere), "expected sha256:"),
     ] {
         let (server, state) = failing([(part, vec![reply.clone(), reply.clone(), reply])]);

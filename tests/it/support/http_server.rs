@@ -14,6 +14,8 @@ pub struct Asked {
     pub method: String,
     pub path: String,
     pub query: HashMap<String, String>,
+    /// All fields `scope` of the query, which may stand several times.
+    pub scopes: Vec<String>,
     /// Names in lower case.
     pub headers: HashMap<String, String>,
     pub body: Vec<u8>,
@@ -203,7 +205,8 @@ fn read(stream: &mut TcpStream) -> io::Result<Asked> {
     stream.read_exact(&mut body)?;
     let url = reqwest::Url::parse("http://x").unwrap().join(&target).map_err(io::Error::other)?;
     let query = url.query_pairs().into_owned().collect();
-    Ok(Asked { method, path: url.path().to_owned(), query, headers, body })
+    let scopes = url.query_pairs().filter(|(name, _)| name == "scope").map(|(_, scope)| scope.into_owned());
+    Ok(Asked { method, path: url.path().to_owned(), scopes: scopes.collect(), query, headers, body })
 }
 
 /// Sends one request and reads the whole answer: status and body.

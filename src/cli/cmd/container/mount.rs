@@ -18,7 +18,8 @@ use crate::ops::{Context, Result};
 /// Examples:
 ///   reroot container mount quay.io/acme/os:stable /mnt
 ///   reroot container mount 3 /mnt && diff -r /mnt/usr /usr; reroot container umount /mnt
-///   unshare --map-root-user --mount sh -c 'reroot container mount oci:out:os /mnt && ls /mnt'
+///   unshare --map-root-user --mount sh -c \
+///     'reroot container mount oci:out:os /mnt; ls /mnt; reroot container umount /mnt'
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
