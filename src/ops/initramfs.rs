@@ -76,8 +76,8 @@ pub(crate) fn judge(path: &ImagePath, found: io::Result<Search>) -> Result<()> {
     }
 }
 
-/// Decoders say `InvalidInput` and `Other` of what they cannot read.
-fn is_content(error: &io::Error) -> bool {
+/// Whether an error is about what was read, and not about reading. Decoders say `InvalidInput` and `Other` of what they cannot read.
+pub(crate) fn is_content(error: &io::Error) -> bool {
     error.raw_os_error().is_none()
 }
 

@@ -128,3 +128,67 @@ fn is_of_the_machine(path: &ImagePath) -> bool {
     let mut patterns = OF_THE_MACHINE.iter().filter_map(|pattern| Pattern::parse(pattern).ok());
     patterns.any(|pattern| pattern.matches(&path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::testing::Files;
+
+    fn image() -> Files {
+        Files::default()
+            .file("usr/bin/su", "su")
+            .mode("usr/bin/su", 0o4755)
+            .xattr("usr/bin/su", "security.capability")
+            .file("usr/bin/tool", "tool")
+            .file("usr/dir/a/deep", "deep")
+            .file("usr/dir/b", "b")
+            .file("usr/file", "file")
+            .mtime("usr/dir", 7)
+    }
+
+    fn shown(changes: &Changes) -> Vec<String> {
+        changes.entries.iter().map(|entry| entry.path.to_string()).collect()
+    }
+
+    #[test]
+    fn what_an_unprivileged_user_cannot_make_is_as_the_image_has_it() {
+        let mut unpacked =
+            image().mode("usr/bin/su", 0o755).mode("usr/bin/tool", 0o700).file("usr/bin/new", "new");
+        for path in ["usr/bin/su", "usr/bin/tool", "usr/bin/new", "usr/dir/b"] {
+            unpacked = unpacked.change(path, |entry| (entry.meta.uid, entry.meta.gid) = (1000, 1000));
+        }
+        let unpacked = unpacked.change("usr/bin/su", |entry| entry.meta.xattrs = Default::default());
+        let changes = between(&image().root(), &unpacked.root(), false).unwrap();
+        assert_eq!(shown(&changes), ["usr", "usr/bin", "usr/bin/new", "usr/bin/tool"]);
+        assert!(changes.entries.iter().all(|entry| (entry.meta.uid, entry.meta.gid) == (0, 0)));
+        assert_eq!(changes.entries[3].meta.mode, 0o700);
+        // Root means what it says.
+        let changes = between(&image().root(), &unpacked.root(), true).unwrap();
+        assert_eq!(changes.written.len(), 4);
+    }
+
+    #[test]
+    fn a_directory_may_become_a_file_and_a_file_a_directory() {
+        let new = image()
+            .without("usr/dir")
+            .file("usr/dir", "now a file")
+            .without("usr/file")
+            .file("usr/file/x", "x");
+        let changes = between(&image().root(), &new.root(), true).unwrap();
+        assert_eq!(shown(&changes), ["usr", "usr/dir", "usr/file", "usr/file/x"]);
+        assert_eq!(changes.deleted, []);
+    }
+
+    #[test]
+    fn what_is_gone_is_one_whiteout_and_its_directory_keeps_its_time() {
+        let new = image().without("usr/dir/a").mtime("usr/dir", 9);
+        let changes = between(&image().root(), &new.root(), true).unwrap();
+        assert_eq!(shown(&changes), ["usr", "usr/dir", "usr/dir/.wh.a"]);
+        assert_eq!(changes.entries[1].mtime.seconds, 7);
+        let deleted: Vec<_> = changes.deleted.iter().map(ToString::to_string).collect();
+        assert_eq!(deleted, ["/usr/dir/a"]);
+        assert!(
+            between(&image().root(), &image().mtime("usr/file", 5).root(), true).unwrap().entries.is_empty()
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use crate::boot::initrd::Search;
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
 use crate::layer::check_bootable;
-use crate::ops::{Result, initramfs};
+use crate::ops::{Error, Result, initramfs};
 
 pub const INITRAMFS: Lint = Lint {
     id: "initramfs",
@@ -24,7 +24,10 @@ fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
     match initramfs::search(&mut content) {
         Ok(Search::Found) => {}
         Ok(Search::Missing) => findings.at(&entry.path, "it has no reroot-prepare-root"),
-        Err(error) => findings.at(&entry.path, format!("it is no initramfs: {error}")),
+        Err(error) if initramfs::is_content(&error) => {
+            findings.at(&entry.path, format!("it is no initramfs: {error}"));
+        }
+        Err(error) => return Err(Error::io(format!("reading /{}", entry.path))(error)),
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// How to print it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// How many levels to show [default: 3 as text, all as JSON, 6 as a chart]
+    /// How many levels to show [default: as text 3, or 1 by package; all as JSON; 6 as a chart]
     #[arg(long, value_name = "N")]
     depth: Option<usize>,
     /// Leave out what is less than so many hundredths of everything [default: 1 as text, 0 as JSON, 0.05 as a chart]
@@ -56,11 +56,12 @@ enum Format {
 
 impl Format {
     /// Levels, and the least share.
-    fn usual_cut(self) -> (usize, f64) {
-        match self {
-            Self::Text => (3, 1.0),
-            Self::Json => (usize::MAX, 0.0),
-            Self::Svg | Self::Html => (6, 0.05),
+    fn usual_cut(self, by: By) -> (usize, f64) {
+        match (self, by) {
+            (Self::Text, By::Directory) => (3, 1.0),
+            (Self::Text, By::Package) => (1, 1.0),
+            (Self::Json, _) => (usize::MAX, 0.0),
+            (Self::Svg | Self::Html, _) => (6, 0.05),
         }
     }
 }
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args, global: &Global, context: &Context<'_>, output: O
         What::Package => By::Package,
     };
     let format = if output.is_json() { Format::Json } else { args.format };
-    let (depth, least) = format.usual_cut();
+    let (depth, least) = format.usual_cut(by);
     let mut usage = du(&opened, by)?;
     usage.cut(args.depth.unwrap_or(depth), args.min.unwrap_or(least) / 100.0);
     match format {
