@@ -85,9 +85,9 @@ impl Server {
     async fn has(&self, digest: &Sha256, what: &str) -> Result<bool, Failure> {
         match self.send(&Request::new(Method::HEAD, format!("blobs/{digest}"), what)).await {
             Ok(_) => Ok(true),
-            Err(Failure::Final(Error::NotFound { .. })) => Ok(false),
-            // Some registries know no repository before its first push, and say so in this way.
-            Err(Failure::Final(Error::Unauthorized { .. })) => Ok(false),
+            // It is not there, or the server says nothing about it: some know no HEAD, and some refuse it for a repository before its
+            // first push. What is really wrong is told when the upload begins.
+            Err(Failure::Final(_)) => Ok(false),
             Err(failure) => Err(failure),
         }
     }
