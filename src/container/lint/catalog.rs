@@ -7,7 +7,7 @@ use super::rules::{
 };
 
 /// In the order in which they are reported: what keeps a machine from booting first.
-pub const LINTS: [&Lint; 29] = [
+pub const LINTS: [&Lint; 30] = [
     &readable::READABLE,
     &kernel::KERNEL,
     &initramfs::INITRAMFS,
@@ -34,6 +34,7 @@ pub const LINTS: [&Lint; 29] = [
     &packages::PACKAGES,
     &names::NAMES,
     &quadlet::QUADLET,
+    &quadlet::QUADLET_KEYS,
     &setuid::SETUID,
     &times::TIMES,
     &layers::LAYERS,

@@ -362,6 +362,29 @@ pub(super) const CASES: &[Case] = &[
         ],
     },
     Case {
+        lint: "quadlet-keys",
+        passes: |root| {
+            root.file(
+                "usr/share/containers/systemd/web.container",
+                "[Unit]\nAnything=x\n[Container]\nImage=quay.io/acme/web:1\nPublishPort=80:80\n[Service]\nRestart=always\n",
+            )
+            .file("usr/share/containers/systemd/web.container.d/10-more.conf", "[Container]\nVolume=/srv:/srv\n")
+            .file("usr/share/containers/systemd/README", "[Container]\nanything=x\n")
+        },
+        fails: |root| {
+            root.file(
+                "usr/share/containers/systemd/web.container",
+                "[Container]\nImage=quay.io/acme/web:1\npublishport=80:80\nPorts=80\n",
+            )
+            .file("etc/containers/systemd/web.container.d/10-more.conf", "[Container]\nVolumes=/srv:/srv\n")
+        },
+        finds: &[
+            "/usr/share/containers/systemd/web.container: line 3: podman knows no publishport= in [Container]; there is PublishPort=",
+            "/usr/share/containers/systemd/web.container: line 4: podman knows no Ports= in [Container]",
+            "/etc/containers/systemd/web.container.d/10-more.conf: line 2: podman knows no Volumes= in [Container]; there is Volume=",
+        ],
+    },
+    Case {
         lint: "setuid",
         passes: |root| root.dir("usr/share/group").mode("usr/share/group", 0o2775),
         fails: |root| {

@@ -1,5 +1,7 @@
 //! Quadlets: units of containers that podman's generator makes at boot (podman-systemd.unit(5)).
 
+mod keys;
+
 use std::collections::BTreeSet;
 
 use crate::container::lint::{Findings, Level, Lint, Needs, Subject};
@@ -18,11 +20,22 @@ pub const QUADLET: Lint = Lint {
     check,
 };
 
+pub const QUADLET_KEYS: Lint = Lint {
+    id: "quadlet-keys",
+    level: Level::Warning,
+    needs: Needs::Root,
+    about: "quadlets have the keys that podman knows",
+    why: "podman's generator passes over a file with a key that it does not know: the service is not there. Which keys it knows is \
+          a matter of its version; these are those of podman 6.0, and an older one knows fewer.",
+    fix: "Write the key as podman-systemd.unit(5) has it, or allow it in lint.toml when your podman knows it",
+    check: check_keys,
+};
+
 const VENDOR: &str = "usr/share/containers/systemd";
 const LARGEST: u64 = 1 << 20;
 
 /// A kind of file: its suffix, its section, and the keys of which one must be there.
-const KINDS: [(&str, &str, &[&str]); 7] = [
+const KINDS: [(&str, &str, &[&str]); 8] = [
     (".container", "Container", &["Image", "Rootfs"]),
     (".volume", "Volume", &[]),
     (".network", "Network", &[]),
@@ -30,6 +43,7 @@ const KINDS: [(&str, &str, &[&str]); 7] = [
     (".kube", "Kube", &["Yaml"]),
     (".image", "Image", &["Image"]),
     (".build", "Build", &["ImageTag"]),
+    (".artifact", "Artifact", &["Artifact"]),
 ];
 /// Keys whose value may be the name of another file, up to a colon; and the suffixes that those have.
 const REFERENCES: [(&str, &[&str]); 5] = [
@@ -40,10 +54,41 @@ const REFERENCES: [(&str, &[&str]); 5] = [
     ("Mount", &[".volume", ".image", ".build"]),
 ];
 
-fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
+/// All that is in podman's directories.
+fn files<'r>(subject: &'r Subject<'_>) -> Vec<&'r TreeEntry> {
     let of_machine = subject.root.etc("containers/systemd");
-    let files: Vec<&TreeEntry> =
-        subject.root.below(VENDOR).iter().chain(subject.root.below(&of_machine)).collect();
+    subject.root.below(VENDOR).iter().chain(subject.root.below(&of_machine)).collect()
+}
+
+fn check_keys(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
+    for entry in files(subject) {
+        let name = String::from_utf8_lossy(entry.path.file_name()).into_owned();
+        // A drop-in is in a directory with the name of what it belongs to.
+        let parent = entry.path.parent().unwrap_or_default();
+        let directory = String::from_utf8_lossy(parent.file_name()).into_owned();
+        let of =
+            if name.ends_with(".conf") { directory.strip_suffix(".d").unwrap_or_default() } else { &name };
+        if !KINDS.iter().any(|(suffix, ..)| of.ends_with(suffix)) {
+            continue;
+        }
+        let Some(file) = subject.root.follow(&String::from_utf8_lossy(entry.path.as_bytes())) else {
+            continue;
+        };
+        let Some(bytes) = subject.root.read(file, LARGEST)? else { continue };
+        // What cannot be read is told by the other lint.
+        let Ok(unit) = parse(&String::from_utf8_lossy(&bytes)) else { continue };
+        for Setting { section, key, line, .. } in unit.iter().filter(|s| !keys::is_known(&s.section, &s.key))
+        {
+            let meant =
+                keys::meant(section, key).map(|known| format!("; there is {known}=")).unwrap_or_default();
+            findings.at(&entry.path, format!("line {line}: podman knows no {key}= in [{section}]{meant}"));
+        }
+    }
+    Ok(())
+}
+
+fn check(subject: &Subject<'_>, findings: &mut Findings) -> Result<()> {
+    let files = files(subject);
     let names: BTreeSet<&[u8]> = files.iter().map(|entry| entry.path.file_name()).collect();
     for entry in &files {
         let name = String::from_utf8_lossy(entry.path.file_name()).into_owned();
