@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::{Root, scan};
+use crate::digest::Sha256;
 use crate::env::Env;
 use crate::fsx::Dir;
 use crate::oci::ImageReference;
@@ -119,9 +120,14 @@ impl Image<'_> {
 
     /// What a machine that has `other` fetches: compressed bytes, and of how many layers.
     pub fn fetched_after(&self, other: &Image<'_>) -> (u64, usize) {
-        let known: HashSet<_> = other.blobs.iter().map(|blob| blob.diff_id).collect();
-        let fetch = self.blobs.iter().filter(|blob| !known.contains(&blob.diff_id));
-        fetch.fold((0, 0), |(bytes, layers), blob| (bytes + blob.size, layers + 1))
+        other.lacks(self.blobs.iter().map(|blob| (blob.diff_id, blob.size)))
+    }
+
+    /// Of layers by their diff_ids and compressed bytes those that this image does not have: their bytes, and how many they are.
+    pub fn lacks(&self, layers: impl Iterator<Item = (Sha256, u64)>) -> (u64, usize) {
+        let known: HashSet<_> = self.blobs.iter().map(|blob| blob.diff_id).collect();
+        let lacking = layers.filter(|(diff_id, _)| !known.contains(diff_id));
+        lacking.fold((0, 0), |(bytes, layers), (_, size)| (bytes + size, layers + 1))
     }
 }
 

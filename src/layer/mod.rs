@@ -34,7 +34,7 @@ pub use merge::merge;
 pub use read::read_layer;
 pub use resolve::resolve;
 pub use whiteout::WHITEOUT;
-pub use write::write_layer;
+pub use write::{write_end, write_file, write_layer};
 
 /// Something about a layer that an image builder should know; the layer is read all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]

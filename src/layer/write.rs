@@ -12,7 +12,7 @@ use tar_core::builder::EntryBuilder;
 use super::{Error, Result};
 use crate::digest::ObjectId;
 use crate::names::ImagePath;
-use crate::repo::{Contents, Mtime, Node, TreeEntry};
+use crate::repo::{Contents, Meta, Mtime, Node, TreeEntry};
 
 const BLOCK: u64 = 512;
 /// What eleven octal digits can say.
@@ -40,19 +40,37 @@ pub fn write_layer<'t>(
         out.write_all(&header).map_err(failed)?;
         if let (Node::File { object, size }, None) = (&entry.node, link) {
             first_names.insert((*object, entry.mtime), &entry.path);
-            let mut content = contents.open(entry)?.take(*size);
-            let written = io::copy(&mut content, out).map_err(failed)?;
-            if written != *size {
-                return Err(failed(io::Error::other(format!(
-                    "it has {written} bytes, and not {size} as before"
-                ))));
-            }
-            let padding = size.next_multiple_of(BLOCK) - size;
-            out.write_all(&[0; BLOCK as usize][..padding as usize]).map_err(failed)?;
+            write_content(*size, contents.open(entry)?, out).map_err(failed)?;
         }
     }
+    write_end(out)
+}
+
+/// Writes a regular file of root's without a time, for archives that are no layers.
+pub fn write_file(path: &ImagePath, size: u64, content: impl Read, out: &mut dyn Write) -> Result<()> {
+    let meta = Meta { mode: 0o644, ..Meta::default() };
+    // The header looks at the size alone.
+    let node = Node::File { object: ObjectId([0; 32]), size };
+    let entry = TreeEntry { path: path.clone(), meta, mtime: Mtime::default(), node };
+    let failed = |e: io::Error| Error::Write { path: path.clone(), source: e };
+    let header = header(&entry, None).map_err(|e| failed(io::Error::other(e)))?;
+    out.write_all(&header).map_err(failed)?;
+    write_content(size, content, out).map_err(failed)
+}
+
+/// Writes the end of an archive.
+pub fn write_end(out: &mut dyn Write) -> Result<()> {
     let end = [0; 2 * BLOCK as usize];
     out.write_all(&end).map_err(|source| Error::Write { path: ImagePath::root(), source })
+}
+
+fn write_content(size: u64, content: impl Read, out: &mut dyn Write) -> io::Result<()> {
+    let written = io::copy(&mut content.take(size), out)?;
+    if written != size {
+        return Err(io::Error::other(format!("it has {written} bytes, and not {size} as before")));
+    }
+    let padding = size.next_multiple_of(BLOCK) - size;
+    out.write_all(&[0; BLOCK as usize][..padding as usize])
 }
 
 fn header(
@@ -138,7 +156,7 @@ mod tests {
     use super::*;
     use crate::layer::sink::ObjectSink;
     use crate::layer::{Limits, read_layer};
-    use crate::repo::{self, Change, Meta, Xattrs};
+    use crate::repo::{self, Change, Xattrs};
 
     /// Knows a content by its first byte and its size.
     struct Store;

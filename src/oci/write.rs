@@ -19,7 +19,8 @@ use crate::fsx::{self, Dir};
 
 const INDEX: &str = "index.json";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Of every image that is written.
+pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 /// An index of a layout has a few hundred bytes an image.
 const INDEX_BYTES: u64 = 4 << 20;

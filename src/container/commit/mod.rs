@@ -131,16 +131,15 @@ fn write(
     layers.push(layer);
 
     let mut config = export::config(base, context.env)?;
-    let mut line = json!({"created_by": "reroot container commit"});
-    if let Some(message) = &options.message {
-        line["comment"] = json!(message);
-    }
     // The time of the sources is in the config already, where there is one.
     if context.env.source_date_epoch().map_err(Error::invalid)?.is_none() {
         let now = jiff::Timestamp::from_second(context.env.unix_time().cast_signed());
         config["created"] = json!(now.map_err(|e| Error::bug(e.to_string()))?.to_string());
     }
-    line["created"] = config["created"].clone();
+    let mut line = export::history_line(&config, "reroot container commit");
+    if let Some(message) = &options.message {
+        line["comment"] = json!(message);
+    }
     match config["history"].as_array_mut() {
         Some(history) => history.push(line),
         None => config["history"] = json!([line]),

@@ -5,16 +5,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value;
-
 use super::archive::{self, Temporary};
 use super::{ImageDestination, docker};
 use crate::container::Image;
 use crate::digest::Sha256;
-use crate::oci::manifest::LayerDescriptor;
+use crate::oci::manifest::{Document, LayerDescriptor, Manifest, parse_document};
 use crate::oci::push::{Outgoing, OutgoingBlob, Pushed, push};
 use crate::oci::verify::VerifyingReader;
-use crate::oci::write::{LayerCompression, LayoutWriter, WrittenLayer};
+use crate::oci::write::{LayerCompression, LayoutWriter, MANIFEST_TYPE, WrittenLayer};
 use crate::oci::{self, ImageReference, ImageSource, LocalReference, RegistryReference};
 use crate::ops::{Context, Error, Result};
 use crate::progress::Event;
@@ -112,9 +110,7 @@ fn to_registry(
     context: &Context<'_>,
 ) -> Result<Pushed> {
     let blobs = Blobs(layout);
-    let manifest = blobs.read(digest)?;
-    let parsed: Value = serde_json::from_slice(&manifest)
-        .map_err(|e| Error::bug(format!("the manifest that was written: {e}")))?;
+    let (bytes, manifest) = blobs.manifest(digest)?;
     let mut repositories = HashMap::new();
     for image in known {
         let Some(ImageReference::Registry(reference)) = &image.reference else { continue };
@@ -122,15 +118,11 @@ fn to_registry(
         repositories
             .extend(image.blobs.iter().map(|blob| blob.digest).chain([config]).map(|d| (d, reference)));
     }
-    let descriptors =
-        std::iter::once(&parsed["config"]).chain(parsed["layers"].as_array().into_iter().flatten());
-    let outgoing = descriptors.map(|descriptor| {
-        let bug = || Error::bug("the manifest that was written has a broken descriptor");
-        let digest = descriptor["digest"].as_str().and_then(|text| text.parse().ok()).ok_or_else(bug)?;
+    let outgoing = std::iter::once(&manifest.config).chain(&manifest.layers).map(|descriptor| {
+        let digest = descriptor.digest;
         let known_in = repositories.get(&digest).map(|reference| (*reference).clone());
-        Ok(OutgoingBlob { digest, size: descriptor["size"].as_u64().ok_or_else(bug)?, known_in })
+        OutgoingBlob { digest, size: descriptor.size, known_in }
     });
-    let media_type = parsed["mediaType"].as_str().unwrap_or_default().to_owned();
     let open = |digest: &Sha256| match borrowed.get(digest) {
         Some((layer, source)) => {
             let reader = VerifyingReader::new(source.open_blob(layer)?, layer.digest, layer.size);
@@ -138,7 +130,12 @@ fn to_registry(
         }
         None => blobs.open(digest),
     };
-    let image = Outgoing { manifest, media_type, blobs: outgoing.collect::<Result<_>>()?, open: &open };
+    let image = Outgoing {
+        manifest: bytes,
+        media_type: MANIFEST_TYPE.into(),
+        blobs: outgoing.collect(),
+        open: &open,
+    };
     Ok(push(&image, to, context.env)?)
 }
 
@@ -154,10 +151,14 @@ impl Blobs<'_> {
         Ok(Box::new(open().map_err(oci::Error::io(format!("opening blob {digest}")))?))
     }
 
-    pub fn read(&self, digest: &Sha256) -> Result<Vec<u8>> {
+    /// A manifest as its digest names it, and as it reads.
+    pub fn manifest(&self, digest: &Sha256) -> Result<(Vec<u8>, Manifest)> {
         let mut bytes = Vec::new();
-        let reading = || Error::io(format!("reading blob {digest}"));
-        self.open(digest)?.read_to_end(&mut bytes).map_err(reading())?;
-        Ok(bytes)
+        let what = format!("manifest {digest}");
+        self.open(digest)?.read_to_end(&mut bytes).map_err(Error::io(format!("reading {what}")))?;
+        match parse_document(&bytes, None, &what)? {
+            Document::Manifest(manifest) => Ok((bytes, manifest)),
+            Document::Index(_) => Err(Error::bug(format!("{what} that was written is an index"))),
+        }
     }
 }

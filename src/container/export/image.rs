@@ -14,11 +14,7 @@ pub(super) fn write(opened: &Opened<'_>, desk: &Desk<'_>, env: &Env) -> Result<(
     let layer = desk.layout.layer(desk.compression, |out| tar(opened, out))?;
     let mut config = config(opened, env)?;
     config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.diff_id]});
-    let mut line = json!({"created_by": "reroot container export"});
-    if let Some(created) = config.get("created") {
-        line["created"] = created.clone();
-    }
-    config["history"] = json!([line]);
+    config["history"] = json!([history_line(&config, "reroot container export")]);
     let digest = desk.layout.image(&config, std::slice::from_ref(&layer), desk.tag)?;
     Ok((digest, layer.size))
 }
@@ -34,4 +30,13 @@ pub(in crate::container) fn config(opened: &Opened<'_>, env: &Env) -> Result<Val
         config["created"] = json!(created.to_string());
     }
     Ok(config)
+}
+
+/// A line of the history of an image whose config says when it was made.
+pub(in crate::container) fn history_line(config: &Value, created_by: &str) -> Value {
+    let mut line = json!({"created_by": created_by});
+    if let Some(created) = config.get("created") {
+        line["created"] = created.clone();
+    }
+    line
 }

@@ -23,7 +23,7 @@ use crate::oci::write::LayerCompression;
 use crate::ops::{Context, Error, Result};
 
 pub use destination::Destination;
-pub(super) use image::config;
+pub(super) use image::{config, history_line};
 
 /// How something is exported.
 #[derive(Debug, Clone, Default)]

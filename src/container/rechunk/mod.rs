@@ -15,13 +15,14 @@ mod plan;
 mod times;
 mod to;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::destination::Desk;
+use super::export::{config, history_line};
 use super::{Image, Opened, Owners};
 use crate::digest::Sha256;
 use crate::layer::write_layer;
@@ -116,29 +117,18 @@ fn rechunk(
     jobs.push((DIRECTORIES.into(), Vec::new(), directories));
     let written = write(&jobs, opened, &desk.layout, desk.compression)?;
 
-    let mut config = super::export::config(opened, context.env)?;
-    let created = config.get("created").cloned();
-    let line = |(label, ..): &(String, Vec<String>, Vec<TreeEntry>)| {
-        let mut line = json!({"created_by": format!("reroot container rechunk: {label}")});
-        if let Some(created) = &created {
-            line["created"] = created.clone();
-        }
-        line
-    };
-    config["history"] = jobs.iter().map(line).collect();
+    let mut config = config(opened, context.env)?;
+    config["history"] = jobs
+        .iter()
+        .map(|(label, ..)| history_line(&config, &format!("reroot container rechunk: {label}")))
+        .collect();
     config["rootfs"] =
         json!({"type": "layers", "diff_ids": written.iter().map(|w| w.diff_id).collect::<Vec<_>>()});
     let digest = desk.layout.image(&config, &written, desk.tag)?;
 
-    let known: Option<HashSet<Sha256>> =
-        previous.map(|image| image.blobs.iter().map(|blob| blob.diff_id).collect());
     let plain = previous.zip(opened.image.as_ref()).map(|(previous, image)| image.fetched_after(previous).0);
-    let fetched = known.map(|known| {
-        written
-            .iter()
-            .filter(|layer| !known.contains(&layer.diff_id))
-            .fold((0, 0), |(b, n), l| (b + l.size, n + 1))
-    });
+    let fetched =
+        previous.map(|previous| previous.lacks(written.iter().map(|layer| (layer.diff_id, layer.size))));
     Ok(Rechunked {
         name: opened.name.clone(),
         digest,

@@ -2,27 +2,11 @@
 
 use std::cmp::Ordering;
 
-/// Compares two versions as rpm does.
-pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let (a, b) = (split(a), split(b));
-    a.0.cmp(&b.0)
-        .then_with(|| compare_part(a.1.as_bytes(), b.1.as_bytes()))
-        .then_with(|| compare_part(a.2.as_bytes(), b.2.as_bytes()))
-}
-
-/// Epoch, version and release; neither of the latter has a hyphen.
-fn split(text: &str) -> (u64, &str, &str) {
-    let (epoch, rest) = match text.split_once(':') {
-        Some((epoch, rest)) => (epoch.parse().unwrap_or(0), rest),
-        None => (0, text),
-    };
-    let (version, release) = rest.rsplit_once('-').unwrap_or((rest, ""));
-    (epoch, version, release)
-}
+use super::{take, take_numbers};
 
 /// Runs of digits and runs of letters take turns as they come; what separates them is not looked at, but for `~`,
 /// which is before the end, and `^`, which is after the end and before everything else.
-fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
+pub(super) fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
     loop {
         skip_separators(&mut a);
         skip_separators(&mut b);
@@ -41,11 +25,7 @@ fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
             (Some(x), Some(y)) if x.is_ascii_digit() != y.is_ascii_digit() => {
                 x.is_ascii_digit().cmp(&y.is_ascii_digit())
             }
-            (Some(x), Some(_)) if x.is_ascii_digit() => {
-                let (x, y) = (take(&mut a, u8::is_ascii_digit), take(&mut b, u8::is_ascii_digit));
-                let (x, y) = (strip_zeros(x), strip_zeros(y));
-                x.len().cmp(&y.len()).then_with(|| x.cmp(y))
-            }
+            (Some(x), Some(_)) if x.is_ascii_digit() => take_numbers(&mut a, &mut b),
             (Some(_), Some(_)) => {
                 take(&mut a, u8::is_ascii_alphabetic).cmp(take(&mut b, u8::is_ascii_alphabetic))
             }
@@ -60,20 +40,14 @@ fn skip_separators(rest: &mut &[u8]) {
     take(rest, |c| !c.is_ascii_alphanumeric() && !matches!(c, b'~' | b'^'));
 }
 
-fn take<'a>(rest: &mut &'a [u8], wanted: impl Fn(&u8) -> bool) -> &'a [u8] {
-    let length = rest.iter().take_while(|c| wanted(c)).count();
-    let (taken, left) = rest.split_at(length);
-    *rest = left;
-    taken
-}
-
-fn strip_zeros(digits: &[u8]) -> &[u8] {
-    &digits[digits.iter().take_while(|d| **d == b'0').count()..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::Manager;
+
+    fn compare(a: &str, b: &str) -> Ordering {
+        super::super::compare(Manager::Rpm, a, b)
+    }
 
     #[test]
     fn versions_are_ordered_as_rpm_orders_them() {
